@@ -1,0 +1,44 @@
+# poolgate: the commands of the README. CMake does the building; this file names what one may ask for.
+BUILD    ?= build
+JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+CLANG    ?= clang
+WORKERS   = $(BUILD)/workers
+
+.PHONY: all deps demo test run lint format asan tsan coverage clean help
+.DEFAULT_GOAL := all
+
+all: deps             ## build build/poolgate, build/poolgate-worker and build/workers/
+	@scripts/build release $(BUILD) $(JOBS)
+
+deps:                 ## install what building, testing and running need (Debian packages)
+	@scripts/deps
+
+demo: all             ## sentences embedded, a scanned page read, over REST, by real workers
+	@python3 demo/demo.py $(BUILD)
+
+test: all             ## build and run every test; the last line is "N passed, N failed"
+	@tests/run $(BUILD)
+
+run: all              ## serve in the foreground until Ctrl-C
+	@exec $(BUILD)/poolgate serve --config docker/poolgate.yaml
+
+lint: deps            ## formatting, static analysis, the levels of the includes
+	@scripts/lint
+
+format: deps          ## put every source file into the house's format
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+asan: deps            ## every test under the address and undefined-behaviour sanitizers
+	@scripts/build asan build-asan $(JOBS) && tests/run build-asan
+
+tsan: deps            ## every test under the thread sanitizer
+	@scripts/build tsan build-tsan $(JOBS) && tests/run build-tsan
+
+coverage: deps        ## every test, then the share of lines that ran
+	@scripts/build coverage build-coverage $(JOBS) && tests/run build-coverage && scripts/coverage build-coverage
+
+clean:
+	rm -rf build build-asan build-tsan build-coverage
+
+help:                 ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile

@@ -1,0 +1,33 @@
+/* channel - bounded mailbox of a loop: many producers, one consumer.
+ * thread: try_send from any thread; all else on the loop's own thread.
+ * owns:   OK moves what the message refers to into the channel; anything else moves nothing.
+ * fails:  QUEUE_FULL, SHUTTING_DOWN; try_send never blocks on the consumer and never allocates. */
+#ifndef CORE_BASE_CHANNEL_H
+#define CORE_BASE_CHANNEL_H
+
+#include "core/base/outcome.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+struct channel;
+
+struct message {
+    uint32_t kind; /* the consumer's own enum */
+    uint32_t number;
+    uint64_t id;
+    void *pointer;
+};
+
+/* Everything that had arrived, in order; called on the loop's thread. */
+typedef void channel_fn(void *owner, const struct message *batch, size_t count);
+
+enum outcome channel_open(struct channel **out, uv_loop_t *loop, size_t capacity, channel_fn *fn,
+                          void *owner);
+enum outcome channel_try_send(struct channel *channel, struct message message);
+/* Refuses from here on, hands the rest to fn, and frees the channel once the loop has closed its
+ * wake-up handle. Nobody may call try_send after channel_close returned. */
+void channel_close(struct channel *channel);
+
+#endif

@@ -1,0 +1,104 @@
+/* request - one piece of work on its way through the pool, and its answer.
+ * thread: the front end fills it, gate_submit moves it to the pool loop, `done` moves it back.
+ *         Between the two nobody but the pool loop touches it.
+ * owns:   its texts (one block), its body reference, its reply. request_free releases all of it.
+ * fails:  request_create: MEMORY_EXHAUSTED. */
+#ifndef CORE_BASE_REQUEST_H
+#define CORE_BASE_REQUEST_H
+
+#include "core/base/body.h"
+#include "core/base/list.h"
+#include "core/base/outcome.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PRIORITIES(X)                                                                              \
+    X(CRITICAL, "critical") X(HIGH, "high") X(NORMAL, "normal") X(LOW, "low") X(BATCH, "batch")
+
+enum priority {
+#define PRIORITY_NAME(name, text) PRIORITY_##name,
+    PRIORITIES(PRIORITY_NAME)
+#undef PRIORITY_NAME
+        PRIORITY_COUNT
+};
+const char *priority_name(enum priority priority);
+/* PRIORITY_COUNT when the text is no priority. */
+enum priority priority_from_name(const char *text);
+
+/* Who found what went wrong. */
+enum source { SOURCE_GATEWAY, SOURCE_WORKER };
+
+/* Where a live request is. */
+enum request_state { REQUEST_NEW, REQUEST_QUEUED, REQUEST_RUNNING, REQUEST_DONE };
+
+struct pair {
+    const char *name;
+    const char *value;
+};
+
+/* What a worker answered. One allocation per part, freed by reply_free. */
+struct reply {
+    struct body *body;  /* never NULL after OK; may be empty */
+    char *content_type; /* NULL: application/octet-stream */
+    struct pair *metadata;
+    size_t metadata_count;
+};
+
+struct request;
+/* Called exactly once, on the pool loop. May run before gate_submit returned. It must only hand the
+ * request on to the thread that owns it; that thread calls request_free. */
+typedef void request_done_fn(struct request *request);
+
+struct request {
+    /* Set by the front end before gate_submit. */
+    uint32_t pool;          /* index of the pool in the gate's order */
+    enum priority priority;
+    uint64_t arrived_ns;    /* end of its headers; deadline and queue time run from here */
+    uint64_t deadline_ns;   /* CLOCK_NEVER: none */
+    struct body *body;      /* may be NULL: no body */
+    const char *request_id; /* what clients and logs call it; at most 128 visible characters */
+    const char *content_type, *operation, *tenant, *batch_key, *traceparent; /* "" where not given */
+    struct pair *metadata;
+    size_t metadata_count;
+    request_done_fn *done;
+    void *owner;            /* the front end's own */
+
+    /* Set by the pool; the front end reads them once done was called. */
+    uint64_t id;            /* by gate_submit: names it in gate_cancel */
+    enum outcome outcome;
+    enum source source;
+    char *detail;           /* text for people or NULL; heap, freed with the request */
+    struct reply reply;     /* filled when outcome is OK */
+    uint32_t slot;          /* the last slot that had it; REQUEST_NO_SLOT if none did */
+    uint32_t attempts;
+    uint64_t queue_ns, cold_ns, run_ns;
+    uint64_t retry_after_ns; /* 0: no advice */
+
+    /* The pool's own while the request lives there. */
+    enum request_state state;
+    struct list_node node;   /* in its priority's line */
+    size_t deadline_index;   /* in the deadline heap */
+    uint64_t arrival;        /* rank: lower came first; kept over retries */
+    uint64_t began_ns;       /* current attempt sent to a slot */
+    uint32_t marks;          /* slots that died while they alone had it */
+    struct request *next_by_id;
+    bool cold;               /* no slot could serve when it came */
+};
+#define REQUEST_NO_SLOT UINT32_MAX
+
+struct request_texts {
+    const char *request_id, *content_type, *operation, *tenant, *batch_key, *traceparent; /* NULL: "" */
+    const struct pair *metadata;
+    size_t metadata_count;
+};
+/* A request with its own copy of all texts; the rest is zero, no slot, no deadline. */
+enum outcome request_create(struct request **out, const struct request_texts *texts);
+/* Replaces the detail text with a formatted one; out of memory leaves it NULL. */
+void request_explain(struct request *request, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void request_free(struct request *request); /* NULL is allowed */
+void reply_free(struct reply *reply);       /* leaves it empty */
+
+#endif

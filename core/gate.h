@@ -1,0 +1,63 @@
+/* gate - the only door of the core: front ends submit, cancel and read state here.
+ * thread: open and close on one thread (main); everything else from any thread, nothing blocks.
+ * owns:   gate_submit moves the request on OK; otherwise it is still the caller's. The options' texts
+ *         stay the caller's and live as long as the gate.
+ * fails:  each function names its outcomes. */
+#ifndef CORE_GATE_H
+#define CORE_GATE_H
+
+#include "core/base/request.h"
+#include "core/pool_options.h"
+#include "core/snapshot.h"
+
+struct gate;
+
+struct gate_options {
+    const struct pool_options *pools;
+    size_t pools_count;
+    const char *worker_program; /* path of poolgate-worker */
+    const char *plugin_folder;  /* holds NAME.so */
+    uint64_t drain_timeout_ns;
+};
+
+/* Starts the pool loop on its own thread and begins to load every pool's min slots. */
+enum outcome gate_open(struct gate **out, const struct gate_options *options);
+
+size_t gate_pools_count(const struct gate *gate);
+const struct pool_options *gate_pool(const struct gate *gate, uint32_t pool);
+/* False when there is no pool of that name. */
+bool gate_find_pool(const struct gate *gate, const char *name, uint32_t *pool);
+
+/* What gate_submit would answer now, for a refusal at first sight of the headers: OK, SHUTTING_DOWN,
+ * SPAWN_FAILED, NO_WORKERS, QUEUE_FULL. Takes nothing. *retry_after_ns: advice for a refusal. */
+enum outcome gate_would_admit(struct gate *gate, uint32_t pool, enum priority priority,
+                              uint64_t *retry_after_ns);
+
+/* Charges body bytes as they arrive against queue.bytes: OK or QUEUE_FULL (nothing charged). */
+enum outcome gate_charge(struct gate *gate, uint32_t pool, uint64_t bytes);
+void gate_uncharge(struct gate *gate, uint32_t pool, uint64_t bytes);
+
+/* Takes a permit and hands the request to its pool. On OK request->id is set, the request belongs to
+ * the pool, and request->done will be called exactly once, perhaps before this returns: write what
+ * you need of it down before. *id receives request->id (copied before the hand-over). */
+enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *id,
+                         uint64_t *retry_after_ns);
+
+/* Why a live request is to be given up. */
+enum cancel_cause { CANCEL_CLIENT_GONE, CANCEL_ASKED };
+/* The request still leaves through done. Unknown ids (answered just now) are ignored. Call at most
+ * once per submitted request: the channel keeps room for that many. */
+void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_cause cause);
+
+const struct snapshot *gate_snapshot(struct gate *gate);
+void gate_snapshot_release(struct gate *gate, const struct snapshot *snapshot);
+
+/* Refuse new work (SHUTTING_DOWN), finish what was accepted, stop the slots, call `drained` once on the
+ * pool loop. What has not finished `timeout_ns` from now is answered SHUTTING_DOWN, its slots killed.
+ * A later call can only shorten the time left. */
+typedef void gate_drained_fn(void *owner);
+void gate_drain(struct gate *gate, uint64_t timeout_ns, gate_drained_fn *drained, void *owner);
+/* After drained was called: joins the loop's thread, asserts that it closed clean, frees everything. */
+void gate_close(struct gate *gate);
+
+#endif

@@ -1,0 +1,71 @@
+/* snapshot - the state of all pools as it was after the loop's last settle; state and health read it.
+ * thread: made on the pool loop; immutable once published; read and released from any thread.
+ * owns:   gate_snapshot hands out a reference, gate_snapshot_release gives it back.
+ * fails:  never. */
+#ifndef CORE_SNAPSHOT_H
+#define CORE_SNAPSHOT_H
+
+#include "core/base/request.h"
+#include "core/policy/health.h"
+#include "core/policy/stats.h"
+#include "core/policy/worker_state.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SNAPSHOT_TEXT_BYTES 192
+
+struct slot_snapshot {
+    uint32_t index; /* the slot's name is POOL/index */
+    enum worker_state state;
+    uint64_t since_ns;
+    pid_t pid; /* 0: no process */
+    uint64_t requests, errors, restarts;
+    char last_error[SNAPSHOT_TEXT_BYTES]; /* "": none */
+    uint64_t resident_bytes;
+    uint32_t inflight;                    /* requests that it has now; current is the oldest */
+    char current[136];                    /* request id, "": none */
+    uint64_t current_began_ns;
+    uint64_t cold_ns;                     /* how long its last load took; 0: never loaded */
+    size_t transitions_count;             /* oldest first */
+    struct transition transitions[WORKER_TRANSITIONS];
+};
+
+struct pool_snapshot {
+    const char *name, *capability;
+    enum health health;
+    enum wish wish;
+    bool required;
+    bool reached_min; /* has had its min slots able to serve once */
+    bool can_serve;   /* a slot can serve, or may be loaded on demand */
+    bool loading_first; /* none can serve yet, one is loading for the first time */
+    enum outcome refusal; /* what the gate answers now; OK: it admits */
+    uint32_t slots_min, slots_max;
+    uint32_t by_state[WORKER_STATE_COUNT];
+    uint32_t live;    /* permits out: waiting and running */
+    uint32_t waiting, capacity;
+    uint64_t bytes;
+    uint32_t by_priority[PRIORITY_COUNT];
+    uint64_t expected_wait_ns;
+    uint64_t memory_declared, memory_resident;
+    uint64_t answered, retried, crashed, restarts, cancelled, expired;
+    uint64_t transitions_total[WORKER_STATE_COUNT][WORKER_STATE_COUNT];
+    uint64_t restarts_by_reason[REASON_COUNT];
+    struct histogram queue_time, cold_time, run_time, cancel_time;
+    struct percentiles queue_recent, run_recent;
+    size_t slots_count;
+    const struct slot_snapshot *slots; /* slots_max of them; dead ones that never lived too */
+};
+
+struct snapshot {
+    uint64_t taken_ns;  /* clock_now_ns() */
+    uint64_t settled;   /* settles so far: grows while the loop makes progress */
+    bool draining;
+    uint64_t loop_lag_max_ns;
+    struct histogram loop_lag;
+    size_t pools_count;
+    const struct pool_snapshot *pools;
+};
+
+#endif
