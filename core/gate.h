@@ -7,7 +7,7 @@
 #define CORE_GATE_H
 
 #include "core/base/request.h"
-#include "core/pool_options.h"
+#include "core/policy/pool_options.h"
 #include "core/snapshot.h"
 
 struct gate;

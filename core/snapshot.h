@@ -24,11 +24,11 @@ struct slot_snapshot {
     uint64_t requests, errors, restarts;
     char last_error[SNAPSHOT_TEXT_BYTES]; /* "": none */
     uint64_t resident_bytes;
-    uint32_t inflight;                    /* requests that it has now; current is the oldest */
-    char current[136];                    /* request id, "": none */
+    uint32_t inflight; /* requests that it has now; current is the oldest */
+    char current[136]; /* request id, "": none */
     uint64_t current_began_ns;
-    uint64_t cold_ns;                     /* how long its last load took; 0: never loaded */
-    size_t transitions_count;             /* oldest first */
+    uint64_t cold_ns;         /* how long its last load took; 0: never loaded */
+    size_t transitions_count; /* oldest first */
     struct transition transitions[WORKER_TRANSITIONS];
 };
 
@@ -37,13 +37,13 @@ struct pool_snapshot {
     enum health health;
     enum wish wish;
     bool required;
-    bool reached_min; /* has had its min slots able to serve once */
-    bool can_serve;   /* a slot can serve, or may be loaded on demand */
-    bool loading_first; /* none can serve yet, one is loading for the first time */
+    bool reached_min;     /* has had its min slots able to serve once */
+    bool can_serve;       /* a slot can serve, or may be loaded on demand */
+    bool loading_first;   /* none can serve yet, one is loading for the first time */
     enum outcome refusal; /* what the gate answers now; OK: it admits */
     uint32_t slots_min, slots_max;
     uint32_t by_state[WORKER_STATE_COUNT];
-    uint32_t live;    /* permits out: waiting and running */
+    uint32_t live; /* permits out: waiting and running */
     uint32_t waiting, capacity;
     uint64_t bytes;
     uint32_t by_priority[PRIORITY_COUNT];
@@ -59,8 +59,8 @@ struct pool_snapshot {
 };
 
 struct snapshot {
-    uint64_t taken_ns;  /* clock_now_ns() */
-    uint64_t settled;   /* settles so far: grows while the loop makes progress */
+    uint64_t taken_ns; /* clock_now_ns() */
+    uint64_t settled;  /* settles so far: grows while the loop makes progress */
     bool draining;
     uint64_t loop_lag_max_ns;
     struct histogram loop_lag;

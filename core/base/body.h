@@ -9,6 +9,7 @@
 #include "core/base/outcome.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,10 +20,10 @@ typedef void body_released_fn(void *owner, size_t bytes);
 
 struct body {
     _Atomic uint32_t refs;
-    int memfd;        /* -1 while the bytes are in memory */
-    uint8_t *data;    /* heap; or the mapping of memfd, once somebody asked for it */
-    size_t bytes;     /* length of what was appended */
-    size_t capacity;  /* of the heap block; unused for a memfd */
+    int memfd;       /* -1 while the bytes are in memory */
+    uint8_t *data;   /* heap; or the mapping of memfd, once somebody asked for it */
+    size_t bytes;    /* length of what was appended */
+    size_t capacity; /* of the heap block; unused for a memfd */
     body_released_fn *released;
     void *released_owner;
 };

@@ -10,10 +10,14 @@ struct list_node {
     struct list_node *next, *previous;
 };
 
-#define LIST_ENTRY(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define LIST_ENTRY(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
-static inline void list_init(struct list_node *head) { head->next = head->previous = head; }
-static inline bool list_empty(const struct list_node *head) { return head->next == head; }
+static inline void list_init(struct list_node *head) {
+    head->next = head->previous = head;
+}
+static inline bool list_empty(const struct list_node *head) {
+    return head->next == head;
+}
 
 static inline void list_insert_after(struct list_node *where, struct list_node *node) {
     node->previous = where;

@@ -38,7 +38,7 @@ struct pair {
     const char *value;
 };
 
-/* What a worker answered. One allocation per part, freed by reply_free. */
+/* What a worker answered; freed by reply_free. metadata is one heap block: the pairs, their texts. */
 struct reply {
     struct body *body;  /* never NULL after OK; may be empty */
     char *content_type; /* NULL: application/octet-stream */
@@ -53,43 +53,46 @@ typedef void request_done_fn(struct request *request);
 
 struct request {
     /* Set by the front end before gate_submit. */
-    uint32_t pool;          /* index of the pool in the gate's order */
+    uint32_t pool; /* index of the pool in the gate's order */
     enum priority priority;
     uint64_t arrived_ns;    /* end of its headers; deadline and queue time run from here */
     uint64_t deadline_ns;   /* CLOCK_NEVER: none */
     struct body *body;      /* may be NULL: no body */
     const char *request_id; /* what clients and logs call it; at most 128 visible characters */
-    const char *content_type, *operation, *tenant, *batch_key, *traceparent; /* "" where not given */
+    const char *content_type, *operation, *tenant, *batch_key,
+        *traceparent; /* "" where not given */
     struct pair *metadata;
     size_t metadata_count;
     request_done_fn *done;
-    void *owner;            /* the front end's own */
+    void *owner; /* the front end's own */
 
     /* Set by the pool; the front end reads them once done was called. */
-    uint64_t id;            /* by gate_submit: names it in gate_cancel */
+    uint64_t id; /* by gate_submit: names it in gate_cancel */
     enum outcome outcome;
     enum source source;
-    char *detail;           /* text for people or NULL; heap, freed with the request */
-    struct reply reply;     /* filled when outcome is OK */
-    uint32_t slot;          /* the last slot that had it; REQUEST_NO_SLOT if none did */
+    char *detail;       /* text for people or NULL; heap, freed with the request */
+    struct reply reply; /* filled when outcome is OK */
+    uint32_t slot;      /* the last slot that had it; REQUEST_NO_SLOT if none did */
     uint32_t attempts;
     uint64_t queue_ns, cold_ns, run_ns;
     uint64_t retry_after_ns; /* 0: no advice */
 
     /* The pool's own while the request lives there. */
     enum request_state state;
-    struct list_node node;   /* in its priority's line */
-    size_t deadline_index;   /* in the deadline heap */
-    uint64_t arrival;        /* rank: lower came first; kept over retries */
-    uint64_t began_ns;       /* current attempt sent to a slot */
-    uint32_t marks;          /* slots that died while they alone had it */
+    struct list_node node; /* in its priority's line */
+    size_t deadline_index; /* in the deadline heap */
+    uint64_t arrival;      /* rank: lower came first; kept over retries */
+    uint64_t began_ns;     /* current attempt sent to a slot */
+    bool solo;             /* retried after a shared crash: must be alone at its slot */
+    uint32_t marks;        /* slots that died while they alone had it */
     struct request *next_by_id;
-    bool cold;               /* no slot could serve when it came */
+    bool cold; /* no slot could serve when it came */
 };
 #define REQUEST_NO_SLOT UINT32_MAX
 
 struct request_texts {
-    const char *request_id, *content_type, *operation, *tenant, *batch_key, *traceparent; /* NULL: "" */
+    const char *request_id, *content_type, *operation, *tenant, *batch_key,
+        *traceparent; /* NULL: "" */
     const struct pair *metadata;
     size_t metadata_count;
 };

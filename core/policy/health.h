@@ -14,8 +14,8 @@ enum wish { WISH_RUN, WISH_PAUSE, WISH_DRAIN, WISH_UNLOAD };
  * degraded: some can serve but fewer than min, or one is failed, or none serves yet and one is on its
  * way, or the wish is not to run. unhealthy: none can serve and none is on its way although min > 0,
  * or loading is backing off. */
-enum health health_of_pool(const uint32_t by_state[WORKER_STATE_COUNT], uint32_t min, enum wish wish,
-                           bool backing_off);
+enum health health_of_pool(const uint32_t by_state[WORKER_STATE_COUNT], uint32_t min,
+                           enum wish wish, bool backing_off);
 /* The worst of a and b. */
 enum health health_worst(enum health a, enum health b);
 const char *health_name(enum health health);

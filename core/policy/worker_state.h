@@ -11,8 +11,9 @@
 
 /* dead is also the state of a slot that has no worker yet. */
 #define WORKER_STATES(X)                                                                           \
-    X(SPAWNING, "spawning") X(LOADING, "loading") X(READY, "ready") X(PROCESSING, "processing")    \
-    X(IDLE, "idle") X(EVICTING, "evicting") X(DEAD, "dead") X(FAILED, "failed")
+    X(SPAWNING, "spawning")                                                                        \
+    X(LOADING, "loading") X(READY, "ready") X(PROCESSING, "processing") X(IDLE, "idle")            \
+        X(EVICTING, "evicting") X(DEAD, "dead") X(FAILED, "failed")
 
 enum worker_state {
 #define WORKER_STATE_NAME(name, text) WORKER_##name,
@@ -23,24 +24,24 @@ enum worker_state {
 
 /* Why a worker moved: bounded, so that it can be a label. */
 #define REASONS(X)                                                                                 \
-    X(START, "start")                   /* the pool wants a worker here */                         \
-    X(STARTED, "started")               /* the process or thread exists and said hello */          \
-    X(LOADED, "loaded")                 /* its model is ready */                                   \
-    X(REQUEST, "request")               /* got work */                                             \
-    X(ANSWERED, "answered")             /* all its work is done */                                 \
-    X(QUIET, "quiet")                   /* a second without work */                                \
-    X(SPAWN_FAILED, "spawn_failed")     /* could not be started at all */                          \
-    X(LOAD_FAILED, "load_failed")       /* it said that it cannot load, or died while loading */   \
-    X(LOAD_TIMEOUT, "load_timeout")     /* timeouts.load passed */                                 \
-    X(EXITED, "exited")                 /* ended by itself with an exit status */                  \
-    X(CRASHED, "crashed")               /* ended by a signal that was not ours */                  \
-    X(PROTOCOL, "protocol")             /* broke the worker protocol */                            \
-    X(PING_MISSED, "ping_missed")       /* health.misses pings in a row without an answer */       \
-    X(DEADLINE, "deadline")             /* stopped: its request's deadline had passed */           \
-    X(CANCEL, "cancel")                 /* stopped: its request was cancelled and it went on */    \
-    X(SCALE_DOWN, "scale_down")         /* not needed any more */                                  \
-    X(DRAIN, "drain")                   /* the gateway or the pool is stopping */                  \
-    X(REAPED, "reaped")                 /* its end was seen by the gateway */
+    X(START, "start")               /* the pool wants a worker here */                             \
+    X(STARTED, "started")           /* the process or thread exists and said hello */              \
+    X(LOADED, "loaded")             /* its model is ready */                                       \
+    X(REQUEST, "request")           /* got work */                                                 \
+    X(ANSWERED, "answered")         /* all its work is done */                                     \
+    X(QUIET, "quiet")               /* a second without work */                                    \
+    X(SPAWN_FAILED, "spawn_failed") /* could not be started at all */                              \
+    X(LOAD_FAILED, "load_failed")   /* it said that it cannot load, or died while loading */       \
+    X(LOAD_TIMEOUT, "load_timeout") /* timeouts.load passed */                                     \
+    X(EXITED, "exited")             /* ended by itself with an exit status */                      \
+    X(CRASHED, "crashed")           /* ended by a signal that was not ours */                      \
+    X(PROTOCOL, "protocol")         /* broke the worker protocol */                                \
+    X(PING_MISSED, "ping_missed")   /* health.misses pings in a row without an answer */           \
+    X(DEADLINE, "deadline")         /* stopped: its request's deadline had passed */               \
+    X(CANCEL, "cancel")             /* stopped: its request was cancelled and it went on */        \
+    X(SCALE_DOWN, "scale_down")     /* not needed any more */                                      \
+    X(DRAIN, "drain")               /* the gateway or the pool is stopping */                      \
+    X(REAPED, "reaped")             /* its end was seen by the gateway */
 
 enum reason {
 #define REASON_NAME(name, text) REASON_##name,

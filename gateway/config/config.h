@@ -8,7 +8,7 @@
 
 #include "core/base/log.h"
 #include "core/base/outcome.h"
-#include "core/pool_options.h"
+#include "core/policy/pool_options.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -32,8 +32,8 @@ struct poolgate_pair {
 
 /* What the configuration gives this slot. */
 struct poolgate_args {
-    const char *pool;    /* the pool's name */
-    uint32_t slot;       /* the slot's number in it */
+    const char *pool;                  /* the pool's name */
+    uint32_t slot;                     /* the slot's number in it */
     const struct poolgate_pair *pairs; /* worker.args; each name is known to be unique */
     size_t pairs_count;
 };

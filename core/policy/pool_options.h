@@ -2,8 +2,8 @@
  * thread: constant once the gate is open; texts live as long as the gate.
  * owns:   nothing: the one who filled it keeps the texts.
  * fails:  never. */
-#ifndef CORE_POOL_OPTIONS_H
-#define CORE_POOL_OPTIONS_H
+#ifndef CORE_POLICY_POOL_OPTIONS_H
+#define CORE_POLICY_POOL_OPTIONS_H
 
 #include "core/base/request.h"
 

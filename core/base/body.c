@@ -1,0 +1,143 @@
+#include "core/base/body.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
+static int memfd_open(void) {
+    return memfd_create("poolgate-body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+static enum outcome body_new(struct body **out, int memfd) {
+    *out = NULL;
+    struct body *body = calloc(1, sizeof *body);
+    if (body == NULL) return MEMORY_EXHAUSTED;
+    atomic_init(&body->refs, 1);
+    body->memfd = memfd;
+    *out = body;
+    return OK;
+}
+
+enum outcome body_create(struct body **out, size_t expected_bytes) {
+    enum outcome outcome = body_new(out, -1);
+    if (outcome != OK || expected_bytes == 0) return outcome;
+    struct body *body = *out;
+    if (expected_bytes >= BODY_MEMFD_BYTES) {
+        body->memfd = memfd_open();
+    } else {
+        body->data = malloc(expected_bytes);
+        body->capacity = expected_bytes;
+    }
+    if (body->memfd >= 0 || body->data != NULL) return OK;
+    body_unref(body);
+    *out = NULL;
+    return MEMORY_EXHAUSTED;
+}
+
+enum outcome body_from_memfd(struct body **out, int memfd, size_t bytes) {
+    *out = NULL;
+    struct stat status;
+    int seals = fcntl(memfd, F_GET_SEALS);
+    if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE))
+        return INVALID_REQUEST;
+    if (fstat(memfd, &status) != 0 || status.st_size < 0 || (size_t)status.st_size < bytes)
+        return INVALID_REQUEST;
+    enum outcome outcome = body_new(out, memfd);
+    if (outcome == OK) (*out)->bytes = bytes;
+    return outcome;
+}
+
+static bool write_all(int fd, const uint8_t *data, size_t bytes, size_t offset) {
+    while (bytes > 0) {
+        ssize_t written = pwrite(fd, data, bytes, (off_t)offset);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return false;
+        data += written;
+        offset += (size_t)written;
+        bytes -= (size_t)written;
+    }
+    return true;
+}
+
+/* The body has outgrown memory: its bytes move into a memfd. */
+static enum outcome spill(struct body *body) {
+    int memfd = memfd_open();
+    if (memfd < 0) return MEMORY_EXHAUSTED;
+    if (!write_all(memfd, body->data, body->bytes, 0)) {
+        close(memfd);
+        return MEMORY_EXHAUSTED;
+    }
+    free(body->data);
+    body->data = NULL;
+    body->capacity = 0;
+    body->memfd = memfd;
+    return OK;
+}
+
+static enum outcome grow(struct body *body, size_t wanted) {
+    size_t capacity = body->capacity > 0 ? body->capacity : 256;
+    while (capacity < wanted) capacity *= 2;
+    uint8_t *data = realloc(body->data, capacity);
+    if (data == NULL) return MEMORY_EXHAUSTED;
+    body->data = data;
+    body->capacity = capacity;
+    return OK;
+}
+
+enum outcome body_append(struct body *body, const void *data, size_t bytes) {
+    if (bytes == 0) return OK;
+    if (body->memfd < 0 && body->bytes + bytes >= BODY_MEMFD_BYTES) {
+        enum outcome outcome = spill(body);
+        if (outcome != OK) return outcome;
+    }
+    if (body->memfd >= 0) {
+        if (!write_all(body->memfd, data, bytes, body->bytes)) return MEMORY_EXHAUSTED;
+    } else {
+        if (body->bytes + bytes > body->capacity) {
+            enum outcome outcome = grow(body, body->bytes + bytes);
+            if (outcome != OK) return outcome;
+        }
+        memcpy(body->data + body->bytes, data, bytes);
+    }
+    body->bytes += bytes;
+    return OK;
+}
+
+enum outcome body_seal(struct body *body) {
+    if (body->memfd >= 0 && fcntl(body->memfd, F_ADD_SEALS, SEALS) != 0) return MEMORY_EXHAUSTED;
+    return OK;
+}
+
+const uint8_t *body_data(struct body *body) {
+    if (body->bytes == 0) return NULL;
+    if (body->data == NULL && body->memfd >= 0) {
+        void *map = mmap(NULL, body->bytes, PROT_READ, MAP_SHARED, body->memfd, 0);
+        if (map != MAP_FAILED) body->data = map;
+    }
+    return body->data;
+}
+
+struct body *body_ref(struct body *body) {
+    atomic_fetch_add_explicit(&body->refs, 1, memory_order_relaxed);
+    return body;
+}
+
+void body_unref(struct body *body) {
+    if (body == NULL) return;
+    if (atomic_fetch_sub_explicit(&body->refs, 1, memory_order_acq_rel) != 1) return;
+    if (body->memfd >= 0) {
+        if (body->data != NULL) munmap(body->data, body->bytes);
+        close(body->memfd);
+    } else {
+        free(body->data);
+    }
+    if (body->released != NULL) body->released(body->released_owner, body->bytes);
+    free(body);
+}
