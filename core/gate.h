@@ -17,7 +17,6 @@ struct gate_options {
     size_t pools_count;
     const char *worker_program; /* path of poolgate-worker */
     const char *plugin_folder;  /* holds NAME.so */
-    uint64_t drain_timeout_ns;
 };
 
 /* Starts the pool loop on its own thread and begins to load every pool's min slots. */
@@ -43,8 +42,6 @@ void gate_uncharge(struct gate *gate, uint32_t pool, uint64_t bytes);
 enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *id,
                          uint64_t *retry_after_ns);
 
-/* Why a live request is to be given up. */
-enum cancel_cause { CANCEL_CLIENT_GONE, CANCEL_ASKED };
 /* The request still leaves through done. Unknown ids (answered just now) are ignored. Call at most
  * once per submitted request: the channel keeps room for that many. */
 void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_cause cause);

@@ -54,6 +54,14 @@ enum outcome body_from_memfd(struct body **out, int memfd, size_t bytes) {
     return outcome;
 }
 
+enum outcome body_from_heap(struct body **out, uint8_t *data, size_t bytes) {
+    enum outcome outcome = body_new(out, -1);
+    if (outcome != OK) return outcome;
+    (*out)->data = data;
+    (*out)->bytes = (*out)->capacity = bytes;
+    return OK;
+}
+
 static bool write_all(int fd, const uint8_t *data, size_t bytes, size_t offset) {
     while (bytes > 0) {
         ssize_t written = pwrite(fd, data, bytes, (off_t)offset);

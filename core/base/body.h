@@ -33,6 +33,8 @@ enum outcome body_create(struct body **out, size_t expected_bytes);
 /* A sealed body of a received memfd; takes the descriptor on OK. Refuses with INVALID_REQUEST what is
  * not sealed against shrinking and writing or is shorter than bytes. */
 enum outcome body_from_memfd(struct body **out, int memfd, size_t bytes);
+/* A sealed body of malloc'd bytes; takes them on OK. */
+enum outcome body_from_heap(struct body **out, uint8_t *data, size_t bytes);
 enum outcome body_append(struct body *body, const void *data, size_t bytes);
 /* No more bytes: a memfd is sealed against every change. Before a body leaves its builder's thread. */
 enum outcome body_seal(struct body *body);

@@ -33,6 +33,9 @@ enum source { SOURCE_GATEWAY, SOURCE_WORKER };
 /* Where a live request is. */
 enum request_state { REQUEST_NEW, REQUEST_QUEUED, REQUEST_RUNNING, REQUEST_DONE };
 
+/* Why a live request is to be given up. */
+enum cancel_cause { CANCEL_CLIENT_GONE, CANCEL_ASKED };
+
 struct pair {
     const char *name;
     const char *value;

@@ -12,8 +12,10 @@
 /* dead is also the state of a slot that has no worker yet. */
 #define WORKER_STATES(X)                                                                           \
     X(SPAWNING, "spawning")                                                                        \
-    X(LOADING, "loading") X(READY, "ready") X(PROCESSING, "processing") X(IDLE, "idle")            \
-        X(EVICTING, "evicting") X(DEAD, "dead") X(FAILED, "failed")
+    X(LOADING, "loading")                                                                          \
+    X(READY, "ready")                                                                              \
+    X(PROCESSING, "processing") X(IDLE, "idle") X(EVICTING, "evicting") X(DEAD, "dead")            \
+        X(FAILED, "failed")
 
 enum worker_state {
 #define WORKER_STATE_NAME(name, text) WORKER_##name,

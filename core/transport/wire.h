@@ -33,7 +33,8 @@ enum wire_type {
 };
 const char *wire_type_name(enum wire_type type); /* "?" when unknown */
 
-/* The payload is in a sealed memfd that came with the header's first byte, not in the stream. */
+/* The payload is in a sealed memfd that came with the header's first byte, not in the stream. Only
+ * REQUEST and REPLY may have one, and only with payload_bytes > 0: the memfd's length. */
 #define WIRE_FLAG_MEMFD 1
 
 struct wire_header {
@@ -60,7 +61,7 @@ struct wire_reader {
     struct wire_header header;
     uint8_t header_bytes[WIRE_HEADER_BYTES];
     size_t header_have, envelope_have, payload_have;
-    uint8_t *envelope; /* WIRE_MAX_ENVELOPE_BYTES at most; kept and reused */
+    uint8_t *envelope; /* NULL until a frame has one; kept and reused */
     size_t envelope_capacity;
     uint8_t *payload; /* malloc'd for each frame that has one in the stream; NULL otherwise */
     const char *why;

@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 struct listen_address {
-    char *text; /* as written: "127.0.0.1:8080", "[::1]:0"; NULL or "" where empty means none */
+    char *text;    /* as written: "127.0.0.1:8080", "[::1]:0"; NULL or "" where empty means none */
     char host[64]; /* numeric, without brackets */
     uint16_t port; /* 0: a free one */
     bool loopback;
@@ -44,9 +44,10 @@ struct share {
 };
 
 struct pool_config {
-    struct pool_options core; /* complete, in the core's units; max_reply_bytes from http.max_body */
+    struct pool_options
+        core; /* complete, in the core's units; max_reply_bytes from http.max_body */
     uint32_t staged;
-    char *cpus;               /* "any", "auto" or a list such as "0-3,8" */
+    char *cpus; /* "any", "auto" or a list such as "0-3,8" */
     uint32_t reserve_percent;
     uint64_t aging_ns, dedup_ns, batch_delay_ns, deep_ns, stall_ns;
     uint32_t batch_max;
@@ -104,14 +105,16 @@ struct config {
         enum log_level level;
         enum log_format format;
     } log;
+    const struct pair *chaos; /* fault names and rates, as written; only with allow_chaos */
+    size_t chaos_count;
     struct pool_config *pools;
     size_t pools_count;
 };
 
 struct config_source {
-    const char *file;              /* NULL: defaults, with the one pool `embed` */
+    const char *file;               /* NULL: defaults, with the one pool `embed` */
     const char *const *environment; /* "NAME=value", NULL-terminated; NULL: none is looked at */
-    const char *const *settings;   /* "KEY=VALUE" of --set, NULL-terminated; may be NULL */
+    const char *const *settings;    /* "KEY=VALUE" of --set, NULL-terminated; may be NULL */
     bool allow_chaos;
 };
 

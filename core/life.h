@@ -1,0 +1,24 @@
+/* life - the life of a worker in its slot: start, load, ready, care, stop, end.
+ * thread: the pool loop.
+ * owns:   nothing beyond the pool.
+ * fails:  never: a start that fails is an end like any other. */
+#ifndef CORE_LIFE_H
+#define CORE_LIFE_H
+
+#include "core/pool.h"
+
+/* A dead slot gets a worker. */
+void life_start(struct pool *pool, struct slot *slot, uint64_t now_ns);
+/* What its transport reports, replies and errors included. random: uniform, for the back-off. */
+void life_event(struct pool *pool, struct slot *slot, const struct transport_event *event,
+                uint32_t random, uint64_t now_ns);
+/* Acts on every moment of the slot that has come. */
+void life_tend(struct pool *pool, struct slot *slot, uint64_t now_ns);
+/* Ends a worker that has no work: asked first, then told, then killed. Nothing if it is ending. */
+void life_stop(struct pool *pool, struct slot *slot, enum reason why, uint64_t now_ns);
+/* Ends a worker now, whatever it does. Its work must have been taken from it. */
+void life_kill(struct pool *pool, struct slot *slot, enum reason why, uint64_t now_ns);
+/* A worker exists or is on its way. */
+bool life_alive(const struct slot *slot);
+
+#endif

@@ -1,0 +1,299 @@
+#include "core/reactor.h"
+
+#include "core/base/channel.h"
+#include "core/base/clock.h"
+#include "core/transport/process.h"
+#include "core/transport/spawner.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define PUBLISH_NS   (5 * CLOCK_MS) /* the snapshot is at most so old while anything happens */
+#define HEARTBEAT_MS 1000           /* and settles so often while nothing does */
+#define STALL_NS     CLOCK_S
+
+enum reactor_message { MESSAGE_SUBMIT, MESSAGE_CANCEL, MESSAGE_DRAIN, MESSAGE_CLOSE };
+
+/* What a transport's event needs to find its slot. */
+struct address {
+    struct reactor *reactor;
+    uint32_t pool, slot;
+};
+
+struct drain_order {
+    uint64_t until_ns;
+    gate_drained_fn *drained;
+    void *owner;
+};
+
+struct reactor {
+    uv_loop_t loop;
+    pthread_t thread;
+    struct orchestrator orchestrator;
+    struct publisher *publisher;
+    struct channel *channel;
+    struct spawner *spawner;
+    struct address *addresses;
+    size_t slots_count;
+    uv_prepare_t before_sleep;
+    uv_check_t after_sleep;
+    uv_timer_t timer;
+    uint64_t timer_due_ns; /* 0: not armed */
+    uint64_t woke_ns;      /* when the loop last came back from its sleep */
+    uint64_t published_ns;
+    uint64_t settled_dirty; /* something happened since the last publish */
+    struct histogram lag;
+    uint64_t lag_max_ns;
+    gate_drained_fn *drained;
+    void *drained_owner;
+    bool drained_called;
+    pthread_mutex_t drain_lock;
+    struct drain_order order; /* under drain_lock: the loop takes it when told to look */
+};
+
+/* --- what happens ------------------------------------------------------------------------------------ */
+
+static void handle(struct reactor *reactor, const struct event *event) {
+    reactor->settled_dirty++;
+    orchestrator_handle(&reactor->orchestrator, event, clock_now_ns());
+}
+
+static void on_worker(void *owner, const struct transport_event *event) {
+    struct address *address = owner;
+    handle(address->reactor, &(struct event){.kind = EVENT_WORKER,
+                                             .pool = address->pool,
+                                             .slot = address->slot,
+                                             .worker = event});
+}
+
+static void take_drain_order(struct reactor *reactor) {
+    pthread_mutex_lock(&reactor->drain_lock);
+    struct drain_order order = reactor->order;
+    pthread_mutex_unlock(&reactor->drain_lock);
+    reactor->drained = order.drained;
+    reactor->drained_owner = order.owner;
+    handle(reactor, &(struct event){.kind = EVENT_DRAIN, .until_ns = order.until_ns});
+}
+
+static void begin_close(struct reactor *reactor);
+
+static void on_messages(void *owner, const struct message *batch, size_t count) {
+    struct reactor *reactor = owner;
+    for (size_t i = 0; i < count; i++) {
+        const struct message *message = &batch[i];
+        struct request *request = message->pointer;
+        switch ((enum reactor_message)message->kind) {
+        case MESSAGE_SUBMIT:
+            handle(reactor, &(struct event){
+                                .kind = EVENT_SUBMIT, .pool = request->pool, .request = request});
+            break;
+        case MESSAGE_CANCEL:
+            handle(reactor, &(struct event){.kind = EVENT_CANCEL,
+                                            .pool = message->number >> 1,
+                                            .id = message->id,
+                                            .cause = (enum cancel_cause)(message->number & 1)});
+            break;
+        case MESSAGE_DRAIN: take_drain_order(reactor); break;
+        case MESSAGE_CLOSE: begin_close(reactor); return;
+        }
+    }
+}
+
+/* --- the body after the select ------------------------------------------------------------------------- */
+
+static void on_timer(uv_timer_t *timer) {
+    struct reactor *reactor = timer->data;
+    reactor->timer_due_ns = 0;
+}
+
+static void arm(struct reactor *reactor, uint64_t next_ns, uint64_t now_ns) {
+    uint64_t latest_ns = now_ns + HEARTBEAT_MS * CLOCK_MS;
+    if (next_ns > latest_ns) next_ns = latest_ns;
+    /* A timer that fires somewhat early only settles once more; setting it each time costs more. */
+    if (reactor->timer_due_ns != 0 && reactor->timer_due_ns <= next_ns) return;
+    uint64_t wait_ms = next_ns > now_ns ? (next_ns - now_ns + CLOCK_MS - 1) / CLOCK_MS : 0;
+    reactor->timer_due_ns = next_ns;
+    uv_update_time(&reactor->loop);
+    uv_timer_start(&reactor->timer, on_timer, wait_ms, 0);
+}
+
+static uint64_t publish(struct reactor *reactor, uint64_t now_ns) {
+    uint64_t age_ns = now_ns - reactor->published_ns;
+    if (reactor->settled_dirty == 0 && age_ns < HEARTBEAT_MS * CLOCK_MS / 2) return CLOCK_NEVER;
+    if (age_ns < PUBLISH_NS) return reactor->published_ns + PUBLISH_NS;
+    reactor->settled_dirty = 0;
+    reactor->published_ns = now_ns;
+    publisher_publish(reactor->publisher, &reactor->orchestrator, &reactor->lag,
+                      reactor->lag_max_ns, now_ns);
+    return CLOCK_NEVER;
+}
+
+static void on_before_sleep(uv_prepare_t *prepare) {
+    struct reactor *reactor = prepare->data;
+    uint64_t now_ns = clock_now_ns();
+    uint64_t next_ns = orchestrator_settle(&reactor->orchestrator, now_ns);
+    uint64_t publish_ns = publish(reactor, now_ns);
+    arm(reactor, publish_ns < next_ns ? publish_ns : next_ns, now_ns);
+    if (orchestrator_drained(&reactor->orchestrator) && !reactor->drained_called) {
+        reactor->drained_called = true;
+        reactor->published_ns = 0;
+        publish(reactor, now_ns);
+        reactor->drained(reactor->drained_owner);
+    }
+    uint64_t lag_ns = clock_now_ns() - reactor->woke_ns; /* the round's work: what others waited */
+    histogram_add(&reactor->lag, lag_ns);
+    if (lag_ns > reactor->lag_max_ns) reactor->lag_max_ns = lag_ns;
+}
+
+static void on_after_sleep(uv_check_t *check) {
+    struct reactor *reactor = check->data;
+    reactor->woke_ns = clock_now_ns();
+}
+
+/* --- life ------------------------------------------------------------------------------------------------- */
+
+static enum outcome open_transports(struct reactor *reactor, const struct gate_options *options) {
+    struct address *address = reactor->addresses;
+    for (uint32_t i = 0; i < reactor->orchestrator.pools_count; i++) {
+        struct pool *pool = &reactor->orchestrator.pools[i];
+        for (uint32_t j = 0; j < pool->options->slots_max; j++, address++) {
+            *address = (struct address){reactor, i, j};
+            struct process_options process = {.loop = &reactor->loop,
+                                              .spawner = reactor->spawner,
+                                              .pool = pool->options,
+                                              .slot = j,
+                                              .worker_program = options->worker_program,
+                                              .plugin_folder = options->plugin_folder,
+                                              .fn = on_worker,
+                                              .owner = address};
+            enum outcome outcome = process_open(&pool->transports[j], &process);
+            if (outcome != OK) return outcome;
+        }
+    }
+    return OK;
+}
+
+static void close_transports(struct reactor *reactor) {
+    for (size_t i = 0; i < reactor->orchestrator.pools_count; i++) {
+        struct pool *pool = &reactor->orchestrator.pools[i];
+        for (uint32_t j = 0; j < pool->options->slots_max; j++)
+            if (pool->transports[j] != NULL) pool->transports[j]->calls->close(pool->transports[j]);
+    }
+}
+
+static void begin_close(struct reactor *reactor) {
+    close_transports(reactor);
+    spawner_close(reactor->spawner);
+    uv_close((uv_handle_t *)&reactor->before_sleep, NULL);
+    uv_close((uv_handle_t *)&reactor->after_sleep, NULL);
+    uv_close((uv_handle_t *)&reactor->timer, NULL);
+    channel_close(reactor->channel);
+}
+
+static void open_hooks(struct reactor *reactor) {
+    uv_prepare_init(&reactor->loop, &reactor->before_sleep);
+    uv_check_init(&reactor->loop, &reactor->after_sleep);
+    uv_timer_init(&reactor->loop, &reactor->timer);
+    reactor->before_sleep.data = reactor->after_sleep.data = reactor->timer.data = reactor;
+    uv_prepare_start(&reactor->before_sleep, on_before_sleep);
+    uv_check_start(&reactor->after_sleep, on_after_sleep);
+}
+
+static void *run(void *argument) {
+    struct reactor *reactor = argument;
+    reactor->woke_ns = clock_now_ns();
+    uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    int closed = uv_loop_close(&reactor->loop);
+    assert(closed == 0);
+    return NULL;
+}
+
+/* Room for every submission, and for every cancel of what they replaced since the loop last looked. */
+static size_t channel_capacity(const struct gate_options *options) {
+    size_t permits = 16;
+    for (size_t i = 0; i < options->pools_count; i++) {
+        const struct pool_options *pool = &options->pools[i];
+        permits +=
+            pool->queue.capacity + pool->queue.reserve + (size_t)pool->slots_max * pool->inflight;
+    }
+    return permits * 4;
+}
+
+static void reactor_free(struct reactor *reactor) {
+    if (reactor->publisher != NULL) publisher_free(reactor->publisher);
+    orchestrator_free(&reactor->orchestrator);
+    free(reactor->addresses);
+    pthread_mutex_destroy(&reactor->drain_lock);
+    free(reactor);
+}
+
+/* What runs before the thread does; a failure here is fatal at start and leaves the loop to the end of
+ * the program. */
+static enum outcome prepare(struct reactor *reactor, const struct gate_options *options) {
+    uint64_t seed = clock_now_ns();
+    ssize_t filled = getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+    (void)filled; /* the time is seed enough for jitter */
+    enum outcome outcome = orchestrator_init(&reactor->orchestrator, options->pools,
+                                             options->pools_count, seed, clock_now_ns());
+    if (outcome != OK) return outcome;
+    for (size_t i = 0; i < options->pools_count; i++)
+        reactor->slots_count += options->pools[i].slots_max;
+    reactor->addresses = calloc(reactor->slots_count, sizeof *reactor->addresses);
+    if (reactor->addresses == NULL || uv_loop_init(&reactor->loop) != 0) return MEMORY_EXHAUSTED;
+    outcome = publisher_open(&reactor->publisher, &reactor->orchestrator);
+    if (outcome != OK) return outcome;
+    outcome = channel_open(&reactor->channel, &reactor->loop, channel_capacity(options),
+                           on_messages, reactor);
+    if (outcome != OK) return outcome;
+    outcome = spawner_open(&reactor->spawner, &reactor->loop, reactor->slots_count * 2 + 1);
+    return outcome != OK ? outcome : open_transports(reactor, options);
+}
+
+enum outcome reactor_open(struct reactor **out, const struct gate_options *options) {
+    *out = NULL;
+    struct reactor *reactor = calloc(1, sizeof *reactor);
+    if (reactor == NULL) return MEMORY_EXHAUSTED;
+    pthread_mutex_init(&reactor->drain_lock, NULL);
+    enum outcome outcome = prepare(reactor, options);
+    if (outcome != OK) return outcome;
+    open_hooks(reactor);
+    if (pthread_create(&reactor->thread, NULL, run, reactor) != 0) return MEMORY_EXHAUSTED;
+    *out = reactor;
+    return OK;
+}
+
+enum outcome reactor_submit(struct reactor *reactor, struct request *request) {
+    return channel_try_send(reactor->channel,
+                            (struct message){.kind = MESSAGE_SUBMIT, .pointer = request});
+}
+
+enum outcome reactor_cancel(struct reactor *reactor, uint32_t pool, uint64_t id,
+                            enum cancel_cause cause) {
+    return channel_try_send(
+        reactor->channel,
+        (struct message){.kind = MESSAGE_CANCEL, .number = pool << 1 | (cause & 1), .id = id});
+}
+
+void reactor_drain(struct reactor *reactor, uint64_t until_ns, gate_drained_fn *drained,
+                   void *owner) {
+    pthread_mutex_lock(&reactor->drain_lock);
+    reactor->order = (struct drain_order){until_ns, drained, owner};
+    pthread_mutex_unlock(&reactor->drain_lock);
+    channel_try_send(reactor->channel, (struct message){.kind = MESSAGE_DRAIN});
+}
+
+void reactor_close(struct reactor *reactor) {
+    channel_try_send(reactor->channel, (struct message){.kind = MESSAGE_CLOSE});
+    pthread_join(reactor->thread, NULL);
+    reactor_free(reactor);
+}
+
+struct admission *reactor_admission(struct reactor *reactor, uint32_t pool) {
+    return &reactor->orchestrator.pools[pool].admission;
+}
+
+struct publisher *reactor_publisher(struct reactor *reactor) {
+    return reactor->publisher;
+}

@@ -1,0 +1,28 @@
+/* reactor - the pool loop: a thread with one libuv loop that feeds the orchestrator and lets it act.
+ * thread: open and close on one thread; send from any; everything else happens on the loop.
+ * owns:   the orchestrator, the transports, the publisher, its channel.
+ * fails:  reactor_open: MEMORY_EXHAUSTED, SPAWN_FAILED. reactor_send: as channel_try_send. */
+#ifndef CORE_REACTOR_H
+#define CORE_REACTOR_H
+
+#include "core/gate.h"
+#include "core/orchestrator.h"
+#include "core/publisher.h"
+
+struct reactor;
+
+enum outcome reactor_open(struct reactor **out, const struct gate_options *options);
+/* The event travels by value; a submitted request moves on OK. */
+enum outcome reactor_submit(struct reactor *reactor, struct request *request);
+enum outcome reactor_cancel(struct reactor *reactor, uint32_t pool, uint64_t id,
+                            enum cancel_cause cause);
+/* drained is called once on the loop, when nothing is live and no worker is left. */
+void reactor_drain(struct reactor *reactor, uint64_t until_ns, gate_drained_fn *drained,
+                   void *owner);
+/* After drained: ends the loop, asserts that it closed clean, frees everything. */
+void reactor_close(struct reactor *reactor);
+
+struct admission *reactor_admission(struct reactor *reactor, uint32_t pool);
+struct publisher *reactor_publisher(struct reactor *reactor);
+
+#endif

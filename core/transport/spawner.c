@@ -1,0 +1,164 @@
+#include "core/transport/spawner.h"
+
+#include "core/base/channel.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct spawner {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t arrived;
+    struct spawn_job *first, **last; /* under the lock */
+    bool closing;
+    struct channel *results;
+};
+
+/* --- its thread -------------------------------------------------------------------------------------- */
+
+static int prepare_files(posix_spawn_file_actions_t *actions, const struct spawn_job *job) {
+    int error = posix_spawn_file_actions_addopen(actions, 0, "/dev/null", O_RDONLY, 0);
+    if (error == 0) error = posix_spawn_file_actions_adddup2(actions, job->log, 1);
+    if (error == 0) error = posix_spawn_file_actions_adddup2(actions, job->log, 2);
+    if (error == 0) error = posix_spawn_file_actions_adddup2(actions, job->socket, 3);
+    return error;
+}
+
+static int prepare_attributes(posix_spawnattr_t *attributes) {
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    int error = posix_spawnattr_setflags(
+        attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if (error == 0) error = posix_spawnattr_setpgroup(attributes, 0);
+    if (error == 0) error = posix_spawnattr_setsigmask(attributes, &none);
+    if (error == 0) error = posix_spawnattr_setsigdefault(attributes, &all);
+    return error;
+}
+
+static void start(struct spawn_job *job) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    job->pidfd = -1;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    job->error = prepare_files(&actions, job);
+    if (job->error == 0) job->error = prepare_attributes(&attributes);
+    if (job->error == 0)
+        job->error = posix_spawn(&job->pid, job->program, &actions, &attributes, job->arguments,
+                                 job->environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    if (job->error != 0) return;
+    job->pidfd = pidfd_open(job->pid, 0); /* close-on-exec by itself */
+    if (job->pidfd >= 0) return;
+    job->error = errno;
+    kill(-job->pid, SIGKILL);
+    while (waitpid(job->pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+}
+
+static void measure(struct spawn_job *job) {
+    char path[40], text[128];
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)job->pid);
+    job->resident_bytes = 0;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return;
+    ssize_t bytes = read(file, text, sizeof text - 1);
+    close(file);
+    if (bytes <= 0) return;
+    text[bytes] = '\0';
+    unsigned long long size, resident;
+    if (sscanf(text, "%llu %llu", &size, &resident) == 2)
+        job->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static struct spawn_job *next_job(struct spawner *spawner) {
+    pthread_mutex_lock(&spawner->lock);
+    while (spawner->first == NULL && !spawner->closing)
+        pthread_cond_wait(&spawner->arrived, &spawner->lock);
+    struct spawn_job *job = spawner->first;
+    if (job != NULL) {
+        spawner->first = job->next;
+        if (spawner->first == NULL) spawner->last = &spawner->first;
+    }
+    pthread_mutex_unlock(&spawner->lock);
+    return job;
+}
+
+static void *work(void *argument) {
+    struct spawner *spawner = argument;
+    struct spawn_job *job;
+    while ((job = next_job(spawner)) != NULL) {
+        if (job->kind == SPAWN_START)
+            start(job);
+        else
+            measure(job);
+        enum outcome outcome = channel_try_send(spawner->results, (struct message){.pointer = job});
+        assert(outcome == OK);
+    }
+    return NULL;
+}
+
+/* --- the loop's side ------------------------------------------------------------------------------- */
+
+static void deliver(void *owner, const struct message *batch, size_t count) {
+    (void)owner;
+    for (size_t i = 0; i < count; i++) {
+        struct spawn_job *job = batch[i].pointer;
+        job->done(job);
+    }
+}
+
+enum outcome spawner_open(struct spawner **out, uv_loop_t *loop, size_t jobs) {
+    *out = NULL;
+    struct spawner *spawner = calloc(1, sizeof *spawner);
+    if (spawner == NULL) return MEMORY_EXHAUSTED;
+    pthread_mutex_init(&spawner->lock, NULL);
+    pthread_cond_init(&spawner->arrived, NULL);
+    spawner->last = &spawner->first;
+    enum outcome outcome = channel_open(&spawner->results, loop, jobs, deliver, spawner);
+    if (outcome != OK) goto no_channel;
+    if (pthread_create(&spawner->thread, NULL, work, spawner) != 0) goto no_thread;
+    *out = spawner;
+    return OK;
+
+no_thread:
+    channel_close(spawner->results);
+no_channel:
+    pthread_cond_destroy(&spawner->arrived);
+    pthread_mutex_destroy(&spawner->lock);
+    free(spawner);
+    return MEMORY_EXHAUSTED;
+}
+
+void spawner_submit(struct spawner *spawner, struct spawn_job *job) {
+    job->next = NULL;
+    pthread_mutex_lock(&spawner->lock);
+    *spawner->last = job;
+    spawner->last = &job->next;
+    pthread_cond_signal(&spawner->arrived);
+    pthread_mutex_unlock(&spawner->lock);
+}
+
+void spawner_close(struct spawner *spawner) {
+    pthread_mutex_lock(&spawner->lock);
+    spawner->closing = true;
+    pthread_cond_signal(&spawner->arrived);
+    pthread_mutex_unlock(&spawner->lock);
+    pthread_join(spawner->thread, NULL);
+    channel_close(spawner->results);
+    pthread_cond_destroy(&spawner->arrived);
+    pthread_mutex_destroy(&spawner->lock);
+    free(spawner);
+}

@@ -1,0 +1,33 @@
+/* work - the way of a request through its pool: in, to a slot, back, out; and every detour.
+ * thread: the pool loop.
+ * owns:   a submitted request is the pool's until pool_answer hands it to its done.
+ * fails:  never: whatever goes wrong becomes the outcome of the request. */
+#ifndef CORE_WORK_H
+#define CORE_WORK_H
+
+#include "core/pool.h"
+
+void work_submit(struct pool *pool, struct request *request, uint64_t now_ns);
+/* Ignores an id that is not live. */
+void work_cancel(struct pool *pool, uint64_t id, enum cancel_cause cause, uint64_t now_ns);
+/* Answers everything whose deadline has passed; tells the worker that has it to stop. */
+void work_expire(struct pool *pool, uint64_t now_ns);
+/* Matches waiting requests with slots that have room and sends them. */
+void work_dispatch(struct pool *pool, uint64_t now_ns);
+
+/* A reply or an error from the slot's worker. False: it has no such request, it broke the protocol. */
+bool work_replied(struct pool *pool, struct slot *slot, const struct transport_event *event,
+                  uint64_t now_ns);
+
+/* Who is to blame for the end of a worker that had work. */
+enum blame { BLAME_REQUEST, BLAME_NOBODY };
+/* The slot's worker is lost: each of its requests waits again or is answered, by the rules of retry. */
+void work_lost(struct pool *pool, struct slot *slot, enum blame blame, const char *what,
+               uint64_t now_ns);
+
+/* Answers all that wait. */
+void work_refuse_waiting(struct pool *pool, enum outcome outcome, const char *why, uint64_t now_ns);
+/* Answers all that is live, SHUTTING_DOWN: the drain's time is over. */
+void work_abandon(struct pool *pool, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,112 @@
+#include "gateway/config/config.h"
+
+#include "gateway/config/document.h"
+#include "gateway/config/environment.h"
+#include "gateway/config/override.h"
+#include "gateway/config/rules.h"
+#include "gateway/config/tree.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_BYTES_MOST ((size_t)1024 * 1024)
+
+/* What a caller sees, and the memory that all of it points into. */
+struct owned_config {
+    struct config config; /* first: config_free finds the rest */
+    struct arena arena;
+};
+
+static const char built_in[] =
+    "pools: [{name: embed, capability: text-embedding, worker: {plugin: embed}}]";
+
+void config_free(struct config *config) {
+    if (config == NULL) return;
+    struct owned_config *owned = (struct owned_config *)config;
+    arena_free(&owned->arena);
+    free(owned);
+}
+
+static enum outcome apply_yaml(struct draft *draft, const struct origin *origin, const char *text,
+                               size_t bytes) {
+    struct document document;
+    enum outcome outcome =
+        document_open(&document, draft->scope.report, origin, "", "configuration", text, bytes);
+    if (outcome != OK) return outcome;
+    outcome = tree_set_group(draft, &draft->scope, &document, document_root(&document), "");
+    document_close(&document);
+    return outcome;
+}
+
+static void refuse_file(struct draft *draft, const struct origin *origin, const char *what) {
+    report_mistake(draft->scope.report, origin, "", "configuration",
+                   "%s, allowed is a readable file of at most 1MiB", what);
+}
+
+/* Reads one byte more than allowed, to see that there is more. */
+static enum outcome read_file(struct draft *draft, const struct origin *origin, char *text,
+                              size_t *bytes) {
+    FILE *file = fopen(origin->name, "re");
+    if (file == NULL) {
+        if (errno == ENOMEM) return MEMORY_EXHAUSTED;
+        refuse_file(draft, origin, strerror(errno));
+        return INVALID_REQUEST;
+    }
+    *bytes = fread(text, 1, FILE_BYTES_MOST + 1, file);
+    int failure = ferror(file) ? errno : 0;
+    fclose(file);
+    if (failure != 0)
+        refuse_file(draft, origin, strerror(failure));
+    else if (*bytes > FILE_BYTES_MOST)
+        refuse_file(draft, origin, "is too large");
+    else
+        return OK;
+    return INVALID_REQUEST;
+}
+
+static enum outcome apply_file(struct draft *draft, const struct origin *origin) {
+    if (origin->layer == LAYER_DEFAULT)
+        return apply_yaml(draft, origin, built_in, sizeof built_in - 1);
+    size_t bytes = 0;
+    char *text = malloc(FILE_BYTES_MOST + 1);
+    if (text == NULL) return MEMORY_EXHAUSTED;
+    enum outcome outcome = read_file(draft, origin, text, &bytes);
+    if (outcome == OK) outcome = apply_yaml(draft, origin, text, bytes);
+    free(text);
+    return outcome;
+}
+
+/* INVALID_REQUEST ends it early only when the file as a whole cannot be used: then nothing is known
+ * about the pools that the environment and --set refer to. */
+static enum outcome apply_layers(struct draft *draft, const struct config_source *source,
+                                 const struct origin *origin) {
+    enum outcome outcome = tree_set_defaults(draft, &draft->scope);
+    if (outcome == OK) outcome = apply_file(draft, origin);
+    if (outcome == OK) outcome = environment_apply(draft, source->environment);
+    if (outcome == OK) outcome = override_apply_settings(draft, source->settings);
+    if (outcome != OK) return outcome;
+    rules_check(draft, source->allow_chaos);
+    if (draft->scope.report->mistakes > 0) return INVALID_REQUEST;
+    rules_derive(draft);
+    return draft_finish(draft);
+}
+
+enum outcome config_load(struct config **out, const struct config_source *source, FILE *errors) {
+    *out = NULL;
+    struct owned_config *owned = calloc(1, sizeof *owned);
+    if (owned == NULL) return MEMORY_EXHAUSTED;
+    struct origin origin = {.layer = LAYER_DEFAULT, .name = "defaults"};
+    if (source->file != NULL)
+        origin = (struct origin){.layer = LAYER_FILE, .name = source->file, .line = 1};
+
+    struct report report = {.stream = errors};
+    struct draft draft;
+    enum outcome outcome = draft_open(&draft, &owned->config, &owned->arena, &report, &origin);
+    if (outcome == OK) outcome = apply_layers(&draft, source, &origin);
+    if (outcome == OK)
+        *out = &owned->config;
+    else
+        config_free(&owned->config);
+    return outcome;
+}

@@ -1,0 +1,171 @@
+#include "gateway/config/rules.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NO_TLS     "TLS is not available in this version and plain text would be unsafe"
+#define NO_KEYS    "keys are not available in this version and nobody would be asked for one"
+#define NO_ADMIN   "administration is not available in this version"
+#define NO_PROXIES "forwarded addresses are not available in this version"
+#define NOTHING    ", allowed is nothing"
+
+/* A value that is understood but cannot be had: it would be unsafe to go on as if it were not
+ * there. One row each; the row goes when the feature comes. */
+static const struct unavailable {
+    const struct schema *schema;
+    const char *path;
+    const char *value; /* NULL: anything but nothing */
+    const char *why;
+} unavailable[] = {
+    {&schema_program, "http.trusted_proxies", NULL, NO_PROXIES NOTHING},
+    {&schema_program, "http.tls.cert", NULL, NO_TLS NOTHING},
+    {&schema_program, "http.tls.key", NULL, NO_TLS NOTHING},
+    {&schema_program, "http.tls.client_ca", NULL, NO_TLS NOTHING},
+    {&schema_program, "grpc.tls.cert", NULL, NO_TLS NOTHING},
+    {&schema_program, "grpc.tls.key", NULL, NO_TLS NOTHING},
+    {&schema_program, "grpc.tls.client_ca", NULL, NO_TLS NOTHING},
+    {&schema_program, "auth.keys_file", NULL, NO_KEYS NOTHING},
+    {&schema_program, "admin.listen", NULL, NO_ADMIN NOTHING},
+    {&schema_pool, "isolation", "thread", "is not available in this version, allowed is process"},
+    {&schema_pool, "sandbox", "strict", "is not available in this version, allowed is standard"},
+};
+
+static void blame(const struct scope *scope, const char *path, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The line is where the key was set, or where its scope begins when it was not. */
+static void blame(const struct scope *scope, const char *path, const char *format, ...) {
+    const struct setting *setting = scope_setting(scope, path);
+    char text[320];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    report_mistake(scope->report, setting->given ? &setting->origin : &scope->origin, scope->prefix,
+                   path, "%s", text);
+}
+
+/* Who said the last word of the two is to blame when they do not fit. */
+static const char *later(const struct scope *scope, const char *a, const char *b) {
+    return scope_setting(scope, b)->origin.layer > scope_setting(scope, a)->origin.layer ? b : a;
+}
+
+static bool is_sound(const struct scope *scope, const char *path) {
+    return !scope_setting(scope, path)->broken;
+}
+
+static void expect_order(const struct scope *scope, const char *small_path, uint64_t small,
+                         const char *large_path, uint64_t large) {
+    if (small <= large || !is_sound(scope, small_path) || !is_sound(scope, large_path)) return;
+    blame(scope, later(scope, small_path, large_path),
+          "%s is above %s, allowed is at most the same", small_path, large_path);
+}
+
+static void check_available(const struct scope *scope) {
+    for (size_t i = 0; i < sizeof unavailable / sizeof unavailable[0]; i++) {
+        const struct unavailable *row = &unavailable[i];
+        if (row->schema != scope->schema || !is_sound(scope, row->path)) continue;
+        const char *text = scope_setting(scope, row->path)->text;
+        bool asked = row->value != NULL ? strcmp(text, row->value) == 0 : *text != '\0';
+        if (!asked) continue;
+        blame(scope, row->path, "%s%s%s", row->value != NULL ? row->value : "",
+              row->value != NULL ? " " : "", row->why);
+    }
+}
+
+static void check_door(const struct draft *draft, const char *path,
+                       const struct listen_address *listen) {
+    const struct config *config = draft->config;
+    const struct scope *scope = &draft->scope;
+    if (listen->text == NULL || listen->loopback || !is_sound(scope, path)) return;
+    if (config->auth.allow_anonymous || config->auth.keys_file != NULL) return;
+    if (!is_sound(scope, "auth.allow_anonymous") || !is_sound(scope, "auth.keys_file")) return;
+    blame(scope, path,
+          "%s can be reached from other machines and nobody would be asked for a key, allowed is a "
+          "loopback address, auth.keys_file, or auth.allow_anonymous: true",
+          listen->text);
+}
+
+static void check_doors(const struct draft *draft) {
+    const struct config *config = draft->config;
+    const struct scope *scope = &draft->scope;
+    const struct listen_address *http = &config->http.listen, *grpc = &config->grpc.listen;
+    check_door(draft, "http.listen", http);
+    check_door(draft, "grpc.listen", grpc);
+    check_door(draft, "admin.listen", &config->admin.listen);
+    if (!is_sound(scope, "http.listen") || !is_sound(scope, "grpc.listen")) return;
+    if (http->port == 0 || http->port != grpc->port || strcmp(http->host, grpc->host) != 0) return;
+    blame(scope, later(scope, "grpc.listen", "http.listen"),
+          "HTTP and gRPC are both at %s, allowed is an address of its own for each", grpc->text);
+}
+
+static void check_worker(const struct pool_draft *pool) {
+    const struct scope *scope = &pool->scope;
+    const struct worker_options *worker = &pool->config.core.worker;
+    bool command = worker->command != NULL && worker->command[0] != NULL;
+    bool plugin = worker->plugin != NULL;
+    if (!is_sound(scope, "worker.plugin") || !is_sound(scope, "worker.command")) return;
+    if (plugin && command)
+        blame(scope, later(scope, "worker.command", "worker.plugin"),
+              "a plugin and a command are given, allowed is exactly one of worker.plugin and "
+              "worker.command");
+    if (!plugin && !command)
+        blame(scope, "worker.plugin",
+              "is missing, allowed is exactly one of worker.plugin and worker.command");
+    if (command && worker->command[0][0] == '\0')
+        blame(scope, "worker.command", "begins with an empty text, allowed is a program");
+    if (command && pool->config.core.isolation == ISOLATION_THREAD)
+        blame(scope, later(scope, "isolation", "worker.command"),
+              "a command cannot be a thread, allowed is isolation: process, or a plugin");
+}
+
+static void check_name(const struct draft *draft, const struct pool_draft *pool) {
+    const struct scope *scope = &pool->scope;
+    const char *name = pool->config.core.name;
+    if (!is_sound(scope, "name")) return;
+    if (name == NULL) {
+        blame(scope, "name", "is missing, allowed is 1 to 63 characters of a-z, 0-9 and -");
+    } else if (draft_find_pool(draft, name, strlen(name)) != pool) {
+        blame(scope, "name", "an earlier pool has this name, allowed is a name of its own");
+    }
+}
+
+static void check_pool(const struct draft *draft, const struct pool_draft *pool) {
+    const struct pool_options *core = &pool->config.core;
+    const struct scope *scope = &pool->scope;
+    check_name(draft, pool);
+    check_worker(pool);
+    expect_order(scope, "slots.min", core->slots_min, "slots.max", core->slots_max);
+    expect_order(scope, "timeouts.request", core->timeouts.request_ns, "timeouts.max",
+                 core->timeouts.max_ns);
+    check_available(scope);
+}
+
+void rules_check(struct draft *draft, bool allow_chaos) {
+    const struct config *config = draft->config;
+    const struct scope *scope = &draft->scope;
+    const struct setting *pools = scope_setting(scope, "pools");
+    check_doors(draft);
+    expect_order(scope, "drain.grace", config->drain.grace_ns, "drain.timeout",
+                 config->drain.timeout_ns);
+    if (config->chaos_count > 0 && !allow_chaos)
+        blame(scope, "chaos", "faults are asked for, allowed is nothing without --allow-chaos");
+    if (!pools->given) blame(scope, "pools", "is missing, allowed is a list of at least one pool");
+    check_available(scope);
+    for (size_t i = 0; i < draft->pools_count; i++) check_pool(draft, draft->pools[i]);
+}
+
+void rules_derive(struct draft *draft) {
+    for (size_t i = 0; i < draft->pools_count; i++) {
+        struct pool_config *pool = &draft->pools[i]->config;
+        struct pool_options *core = &pool->core;
+        uint64_t reserve = (uint64_t)core->queue.capacity * pool->reserve_percent / 100;
+        if (reserve == 0 && pool->reserve_percent > 0) reserve = 1;
+        core->queue.reserve = (uint32_t)reserve;
+        core->max_reply_bytes = draft->config->http.max_body;
+        /* An empty list is no command. */
+        if (core->worker.command != NULL && core->worker.command[0] == NULL)
+            core->worker.command = NULL;
+    }
+}

@@ -1,0 +1,147 @@
+#include "gateway/http/exchange.h"
+
+#include "core/base/clock.h"
+#include "gateway/http/path.h"
+#include "gateway/http/reply.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A refused body up to this length is read and thrown away, so that its connection can be kept. */
+#define SWALLOW_WHOLE_BYTES ((uint64_t)64 * 1024)
+/* A refused body is read no further than this; then the connection is cut. */
+#define SWALLOW_MOST_BYTES ((uint64_t)16 * 1024 * 1024)
+#define PATH_BYTES         512
+
+void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char *detail) {
+    if (exchange->refusal.outcome != OK) return;
+    exchange->refusal.outcome = outcome;
+    exchange->refusal.detail = detail;
+}
+
+bool exchange_abandoned(const struct exchange *exchange) {
+    if (exchange->client->presence == EDGE_GONE) return true;
+    return exchange->client->presence == EDGE_HALF_CLOSED &&
+           exchange->front->config->http.half_close == HALF_CLOSE_CANCEL;
+}
+
+/* The client's own id if it is fit and free, else a fresh one. */
+static void choose_id(struct exchange *exchange) {
+    struct front *front = exchange->front;
+    const char *id = exchange->headers.request_id;
+    if (id != NULL && request_id_usable(id, strlen(id)) &&
+        live_requests_add(&front->live, &exchange->live, id))
+        return;
+    do request_id_fresh(&front->ids, exchange->id);
+    while (!live_requests_add(&front->live, &exchange->live, exchange->id));
+}
+
+static void find_handler(struct exchange *exchange) {
+    char path[PATH_BYTES];
+    enum outcome outcome = path_decode(exchange->target, path, sizeof path);
+    if (outcome == OK)
+        outcome = route_find(routes, routes_count, exchange->method, path, &exchange->match);
+    if (outcome == INVALID_REQUEST)
+        exchange_refuse(exchange, outcome, "the request target cannot be read");
+    else if (outcome != OK)
+        exchange_refuse(exchange, outcome, NULL);
+    exchange->handler = exchange->match.handler;
+}
+
+/* Whether a refusal must not wait for the body: it is long, of unknown length, or not yet sent. */
+static bool refuse_now(const struct exchange *exchange) {
+    const struct hygiene *hygiene = &exchange->headers.hygiene;
+    if (exchange->headers.expect != NULL || hygiene->encodings > 0) return true;
+    return hygiene->lengths > 0 && hygiene->content_length > SWALLOW_WHOLE_BYTES;
+}
+
+static enum MHD_Result reply_refusal(struct exchange *exchange) {
+    if (exchange->refusal.outcome == METHOD_NOT_ALLOWED && strcmp(exchange->method, "OPTIONS") == 0)
+        return reply_options(exchange);
+    return reply_problem(exchange, &exchange->refusal);
+}
+
+/* A reply before the body has come ends the connection; what the client still sends is let go by. */
+static enum MHD_Result reply_early(struct exchange *exchange) {
+    exchange->close = true;
+    edge_linger(exchange->client);
+    return reply_refusal(exchange);
+}
+
+static struct exchange *exchange_new(struct front *front, struct MHD_Connection *connection,
+                                     const char *method, const char *target) {
+    struct exchange *exchange = calloc(1, sizeof *exchange);
+    if (exchange == NULL) return NULL;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    exchange->front = front;
+    exchange->connection = connection;
+    exchange->client = info->socket_context;
+    exchange->method = method;
+    exchange->target = target;
+    exchange->arrived_ns = clock_now_ns();
+    exchange->invoke.pool = METRICS_NO_POOL;
+    exchange->client->owner = exchange;
+    edge_heard(exchange->client);
+    front->exchanges++;
+    return exchange;
+}
+
+enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *connection,
+                               const char *method, const char *target, const char *version,
+                               void **context) {
+    struct exchange *exchange = exchange_new(front, connection, method, target);
+    if (exchange == NULL) return MHD_NO;
+    *context = exchange;
+    headers_read(&exchange->headers, connection);
+    choose_id(exchange);
+    const char *flaw = hygiene_verdict(&exchange->headers.hygiene, method, version);
+    if (flaw != NULL) {
+        exchange_refuse(exchange, INVALID_REQUEST, flaw);
+        return reply_early(exchange);
+    }
+    find_handler(exchange);
+    bool probe = exchange->handler != NULL && exchange->handler->probe;
+    if (exchange->client->room == EDGE_ROOM_PROBES && !probe) {
+        exchange->refusal.outcome = OK;
+        exchange_refuse(exchange, QUEUE_FULL, "there are too many connections");
+        return reply_early(exchange);
+    }
+    if (exchange->refusal.outcome == OK && exchange->handler->begin != NULL)
+        exchange->handler->begin(exchange);
+    if (exchange->refusal.outcome != OK && refuse_now(exchange)) return reply_early(exchange);
+    return MHD_YES;
+}
+
+enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_t *bytes) {
+    size_t count = *bytes;
+    *bytes = 0;
+    if (exchange->refusal.outcome == OK && exchange->handler->body != NULL) {
+        exchange->handler->body(exchange, data, count);
+        if (exchange->refusal.outcome == OK) return MHD_YES;
+    }
+    /* The library cannot send a reply in the middle of a body. */
+    exchange->swallowed += count;
+    if (exchange->swallowed <= SWALLOW_MOST_BYTES) return MHD_YES;
+    edge_linger(exchange->client);
+    return MHD_NO;
+}
+
+enum MHD_Result exchange_continue(struct exchange *exchange) {
+    if (exchange->phase == EXCHANGE_ANSWERED) return exchange->handler->answered(exchange);
+    assert(exchange->phase == EXCHANGE_READING);
+    if (exchange->refusal.outcome == OK) return exchange->handler->complete(exchange);
+    if (exchange->refusal.outcome == PAYLOAD_TOO_LARGE) exchange->close = true;
+    return reply_refusal(exchange);
+}
+
+void exchange_end(struct exchange *exchange) {
+    assert(exchange->phase != EXCHANGE_WAITING);
+    if (exchange->handler != NULL && exchange->handler->end != NULL)
+        exchange->handler->end(exchange);
+    live_requests_remove(&exchange->front->live, &exchange->live);
+    exchange->client->owner = NULL;
+    exchange->front->exchanges--;
+    free(exchange);
+}

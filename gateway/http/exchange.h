@@ -1,0 +1,70 @@
+/* exchange - one HTTP request from its headers to the last byte of its reply.
+ * thread: the HTTP thread's.
+ * owns:   itself, freed by exchange_end; what its handler keeps in `invoke`.
+ * fails:  exchange_begin returns MHD_NO when out of memory: the connection is cut. */
+#ifndef GATEWAY_HTTP_EXCHANGE_H
+#define GATEWAY_HTTP_EXCHANGE_H
+
+#include "gateway/http/front.h"
+#include "gateway/http/handlers.h"
+#include "gateway/http/headers.h"
+#include "gateway/http/routes.h"
+
+enum exchange_phase {
+    EXCHANGE_READING,  /* its body comes in */
+    EXCHANGE_WAITING,  /* suspended: the pool has the request */
+    EXCHANGE_ANSWERED, /* resumed: the pool's answer is here */
+    EXCHANGE_REPLIED   /* a reply is queued */
+};
+
+struct refusal {
+    enum outcome outcome; /* OK: not refused */
+    enum source source;
+    const char *detail; /* NULL: the outcome's title */
+    uint64_t retry_after_ns;
+};
+
+struct invoke {
+    uint32_t pool;
+    enum priority priority;
+    uint64_t deadline_ns;
+    struct body *body; /* NULL before its first byte */
+    uint64_t id;       /* the gate's name of it while the exchange waits */
+    bool cancelled;
+    struct request *request; /* the pool's answer, from EXCHANGE_ANSWERED to the reply */
+    enum outcome outcome;    /* of that answer */
+};
+
+struct exchange {
+    struct front *front;
+    struct MHD_Connection *connection;
+    struct edge_client *client;
+    const struct handler *handler; /* NULL: nothing is at this path */
+    const char *method, *target;
+    struct route_match match;
+    struct headers headers;
+    enum exchange_phase phase;
+    bool close; /* the connection ends with the reply */
+    uint64_t arrived_ns, swallowed;
+    struct refusal refusal;
+    struct live_request live; /* live.id is the request's id */
+    char id[REQUEST_ID_FRESH_BYTES];
+    struct invoke invoke;
+};
+
+/* The first call of the handler, with the headers. */
+enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *connection,
+                               const char *method, const char *target, const char *version,
+                               void **context);
+enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_t *bytes);
+/* All of the body is there, or the connection was resumed. */
+enum MHD_Result exchange_continue(struct exchange *exchange);
+/* The reply is out, or the connection is lost. */
+void exchange_end(struct exchange *exchange);
+
+/* The first refusal counts. detail: a constant text or NULL. */
+void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char *detail);
+/* Whether the client is to be taken for one that left (http.half_close). */
+bool exchange_abandoned(const struct exchange *exchange);
+
+#endif

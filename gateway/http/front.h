@@ -1,0 +1,45 @@
+/* front - what all requests of the HTTP front end share.
+ * thread: the HTTP thread's; `draining` is set from any.
+ * owns:   nothing: struct http_server does.
+ * fails:  never. */
+#ifndef GATEWAY_HTTP_FRONT_H
+#define GATEWAY_HTTP_FRONT_H
+
+#include "core/base/channel.h"
+#include "core/gate.h"
+#include "gateway/config/config.h"
+#include "gateway/edge/edge.h"
+#include "gateway/http/probes.h"
+#include "gateway/live_requests.h"
+#include "gateway/metrics.h"
+#include "gateway/request_id.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* Where a body gives back what was charged for it; lives as long as the front end. */
+struct body_account {
+    struct gate *gate;
+    uint32_t pool;
+};
+
+enum front_message { FRONT_ANSWERED, FRONT_STOP };
+
+struct front {
+    struct gate *gate;
+    struct metrics *metrics;
+    const struct config *config;
+    uint64_t memory_limit_bytes;
+    bool trust_tenant; /* Poolgate-Tenant counts */
+    _Atomic bool draining;
+    struct edge *edge;
+    struct channel *channel; /* the pool's answers, one place per connection */
+    struct live_requests live;
+    struct request_ids ids;
+    struct readiness readiness;
+    struct body_account *accounts; /* one per pool */
+    size_t exchanges;              /* requests whose handler was called and which are not over */
+    size_t waiting;                /* of them: suspended, with the pool */
+};
+
+#endif

@@ -1,0 +1,224 @@
+#include "gateway/http/invoke.h"
+
+#include "core/base/clock.h"
+#include "gateway/http/reply.h"
+#include "gateway/http/result.h"
+#include "gateway/http/urgency.h"
+
+#include <assert.h>
+#include <string.h>
+
+bool invoke_timeout(const char *field, uint64_t max_ns, uint64_t *timeout_ns) {
+    uint64_t ms = 0, most_ms = max_ns / CLOCK_MS;
+    if (*field == '\0') return false;
+    for (; *field != '\0'; field++) {
+        if (*field < '0' || *field > '9') return false;
+        if (ms <= most_ms) ms = ms * 10 + (uint64_t)(*field - '0');
+    }
+    *timeout_ns = ms < most_ms ? ms * CLOCK_MS : max_ns;
+    return ms > 0;
+}
+
+const char *invoke_traceparent(const char *field) {
+    static const char shape[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
+    static const char digits[] = "0123456789abcdef";
+    if (field == NULL || strlen(field) != sizeof shape - 1 || strncmp(field, "ff", 2) == 0)
+        return "";
+    for (size_t i = 0; shape[i] != '\0'; i++)
+        if (shape[i] == 'h' ? strchr(digits, field[i]) == NULL : field[i] != '-') return "";
+    bool no_trace = strspn(field + 3, "0") == 32, no_parent = strspn(field + 36, "0") == 16;
+    return no_trace || no_parent ? "" : field;
+}
+
+/* --- the headers --- */
+
+static void read_priority(struct exchange *exchange) {
+    struct invoke *invoke = &exchange->invoke;
+    invoke->priority = urgency_priority(exchange->headers.urgency);
+    if (exchange->headers.priority == NULL) return;
+    invoke->priority = priority_from_name(exchange->headers.priority);
+    if (invoke->priority == PRIORITY_COUNT)
+        exchange_refuse(exchange, INVALID_REQUEST,
+                        "Poolgate-Priority is none of critical, high, normal, low, batch");
+}
+
+static void read_timeout(struct exchange *exchange, const struct pool_options *pool) {
+    uint64_t timeout_ns = pool->timeouts.request_ns;
+    const char *field = exchange->headers.timeout_ms;
+    if (field != NULL && !invoke_timeout(field, pool->timeouts.max_ns, &timeout_ns))
+        exchange_refuse(exchange, INVALID_REQUEST,
+                        "Poolgate-Timeout-Ms is not a whole number of milliseconds from 1 on");
+    exchange->invoke.deadline_ns = clock_add(exchange->arrived_ns, timeout_ns);
+}
+
+static void on_begin(struct exchange *exchange) {
+    struct front *front = exchange->front;
+    struct invoke *invoke = &exchange->invoke;
+    uint32_t pool;
+    if (!gate_find_pool(front->gate, exchange->match.pool, &pool)) {
+        exchange_refuse(exchange, NO_SUCH_POOL, NULL);
+        return;
+    }
+    invoke->pool = pool;
+    read_priority(exchange);
+    read_timeout(exchange, gate_pool(front->gate, pool));
+    if (exchange->headers.hygiene.content_length > front->config->http.max_body)
+        exchange_refuse(exchange, PAYLOAD_TOO_LARGE, "the body is longer than http.max_body");
+    if (exchange->refusal.outcome != OK) return;
+    uint64_t retry_after_ns = 0;
+    enum outcome outcome =
+        gate_would_admit(front->gate, pool, invoke->priority, &retry_after_ns);
+    if (outcome == OK) return;
+    exchange_refuse(exchange, outcome, NULL);
+    exchange->refusal.retry_after_ns = retry_after_ns;
+}
+
+/* --- the body --- */
+
+static void give_back(void *owner, size_t bytes) {
+    struct body_account *account = owner;
+    gate_uncharge(account->gate, account->pool, bytes);
+}
+
+/* Drops what had come so far, with its charge. */
+static void refuse_body(struct exchange *exchange, enum outcome outcome, const char *detail) {
+    exchange_refuse(exchange, outcome, detail);
+    body_unref(exchange->invoke.body);
+    exchange->invoke.body = NULL;
+}
+
+static enum outcome open_body(struct exchange *exchange) {
+    struct invoke *invoke = &exchange->invoke;
+    size_t expected = (size_t)exchange->headers.hygiene.content_length;
+    enum outcome outcome = body_create(&invoke->body, expected);
+    if (outcome != OK) return outcome;
+    invoke->body->released = give_back;
+    invoke->body->released_owner = &exchange->front->accounts[invoke->pool];
+    return OK;
+}
+
+static void on_body(struct exchange *exchange, const char *data, size_t bytes) {
+    struct front *front = exchange->front;
+    struct invoke *invoke = &exchange->invoke;
+    if (invoke->body == NULL && open_body(exchange) != OK) {
+        refuse_body(exchange, MEMORY_EXHAUSTED, NULL);
+        return;
+    }
+    if (bytes > front->config->http.max_body - invoke->body->bytes) {
+        refuse_body(exchange, PAYLOAD_TOO_LARGE, "the body is longer than http.max_body");
+        return;
+    }
+    if (gate_charge(front->gate, invoke->pool, bytes) != OK) {
+        refuse_body(exchange, QUEUE_FULL, "the pool holds as many bytes as queue.bytes allows");
+        return;
+    }
+    if (body_append(invoke->body, data, bytes) == OK) return;
+    gate_uncharge(front->gate, invoke->pool, bytes);
+    refuse_body(exchange, MEMORY_EXHAUSTED, NULL);
+}
+
+/* --- to the pool and back --- */
+
+/* On the pool's loop. There is a place for every connection, and a connection has one request. */
+static void on_done(struct request *request) {
+    const struct exchange *exchange = request->owner;
+    enum outcome sent = channel_try_send(
+        exchange->front->channel, (struct message){.kind = FRONT_ANSWERED, .pointer = request});
+    assert(sent == OK);
+}
+
+static enum outcome make_request(struct exchange *exchange, struct request **out) {
+    const struct headers *headers = &exchange->headers;
+    struct invoke *invoke = &exchange->invoke;
+    const struct request_texts texts = {
+        .request_id = exchange->live.id,
+        .content_type = headers->content_type,
+        .operation = headers->operation,
+        .tenant = exchange->front->trust_tenant ? headers->tenant : NULL,
+        .batch_key = headers->batch_key,
+        .traceparent = invoke_traceparent(headers->traceparent),
+    };
+    enum outcome outcome = request_create(out, &texts);
+    if (outcome != OK) return outcome;
+    struct request *request = *out;
+    request->pool = invoke->pool;
+    request->priority = invoke->priority;
+    request->arrived_ns = exchange->arrived_ns;
+    request->deadline_ns = invoke->deadline_ns;
+    request->body = invoke->body;
+    request->done = on_done;
+    request->owner = exchange;
+    invoke->body = NULL;
+    return OK;
+}
+
+/* Suspending after the hand-over is safe although `done` may already have run: it only posts to this
+ * thread's channel, which is not read before we return. */
+static enum outcome submit(struct exchange *exchange) {
+    struct invoke *invoke = &exchange->invoke;
+    struct request *request;
+    if (exchange_abandoned(exchange)) return CANCELLED;
+    enum outcome outcome = invoke->body == NULL ? OK : body_seal(invoke->body);
+    if (outcome == OK) outcome = make_request(exchange, &request);
+    if (outcome != OK) return outcome;
+    outcome = gate_submit(exchange->front->gate, request, &invoke->id,
+                          &exchange->refusal.retry_after_ns);
+    if (outcome != OK) {
+        request_free(request);
+        return outcome;
+    }
+    exchange->phase = EXCHANGE_WAITING;
+    exchange->front->waiting++;
+    MHD_suspend_connection(exchange->connection);
+    return OK;
+}
+
+static enum MHD_Result on_complete(struct exchange *exchange) {
+    enum outcome outcome = submit(exchange);
+    if (outcome == OK) return MHD_YES;
+    exchange_refuse(exchange, outcome, NULL);
+    return reply_problem(exchange, &exchange->refusal);
+}
+
+void invoke_answered(struct request *request) {
+    struct exchange *exchange = request->owner;
+    assert(exchange->phase == EXCHANGE_WAITING);
+    exchange->phase = EXCHANGE_ANSWERED;
+    exchange->front->waiting--;
+    exchange->invoke.request = request;
+    exchange->invoke.outcome = request->outcome;
+    MHD_resume_connection(exchange->connection);
+}
+
+void invoke_left(struct exchange *exchange) {
+    struct invoke *invoke = &exchange->invoke;
+    if (exchange->phase != EXCHANGE_WAITING || invoke->cancelled || !exchange_abandoned(exchange))
+        return;
+    invoke->cancelled = true;
+    gate_cancel(exchange->front->gate, invoke->pool, invoke->id, CANCEL_CLIENT_GONE);
+}
+
+static enum MHD_Result on_answered(struct exchange *exchange) {
+    struct request *request = exchange->invoke.request;
+    exchange->invoke.request = NULL;
+    enum MHD_Result queued = reply_result(exchange, request);
+    request_free(request);
+    return queued;
+}
+
+static void on_end(struct exchange *exchange) {
+    struct invoke *invoke = &exchange->invoke;
+    enum outcome outcome = exchange->refusal.outcome;
+    if (outcome == OK) outcome = exchange->phase == EXCHANGE_REPLIED ? invoke->outcome : CANCELLED;
+    metrics_answered(exchange->front->metrics, invoke->pool, FRONTEND_HTTP, outcome);
+    body_unref(invoke->body);
+    request_free(invoke->request);
+}
+
+const struct handler handler_invoke = {
+    .begin = on_begin,
+    .body = on_body,
+    .complete = on_complete,
+    .answered = on_answered,
+    .end = on_end,
+};

@@ -1,0 +1,73 @@
+#include "gateway/http/reply.h"
+
+#include "gateway/http/problem.h"
+#include "gateway/status_map.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum MHD_Result reply_queue(struct exchange *exchange, unsigned status,
+                            struct MHD_Response *response) {
+    assert(exchange->phase == EXCHANGE_READING || exchange->phase == EXCHANGE_ANSWERED);
+    exchange->phase = EXCHANGE_REPLIED;
+    if (response == NULL) return MHD_NO;
+    MHD_add_response_header(response, "X-Request-Id", exchange->live.id);
+    if (exchange->close || atomic_load_explicit(&exchange->front->draining, memory_order_relaxed))
+        MHD_add_response_header(response, "Connection", "close");
+    enum MHD_Result queued = MHD_queue_response(exchange->connection, status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+enum MHD_Result reply_text(struct exchange *exchange, unsigned status, const char *content_type,
+                           char *text, size_t bytes) {
+    struct MHD_Response *response =
+        text == NULL ? NULL : MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        free(text);
+    } else {
+        MHD_add_response_header(response, "Content-Type", content_type);
+        MHD_add_response_header(response, "Cache-Control", "no-store");
+        if (status == 503) MHD_add_response_header(response, "Retry-After", "1");
+    }
+    return reply_queue(exchange, status, response);
+}
+
+struct MHD_Response *reply_make_problem(struct exchange *exchange, const struct refusal *refusal) {
+    char text[PROBLEM_BYTES], seconds[24];
+    struct problem problem = {
+        .outcome = refusal->outcome,
+        .source = refusal->source,
+        .detail = refusal->detail,
+        .instance = exchange->target,
+        .request_id = exchange->live.id,
+        .retry_after_ns = refusal->retry_after_ns,
+    };
+    size_t bytes = problem_write(&problem, text);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_COPY);
+    if (response == NULL) return NULL;
+    MHD_add_response_header(response, "Content-Type", PROBLEM_CONTENT_TYPE);
+    uint64_t retry_after_s = problem_retry_after_s(&problem);
+    if (retry_after_s > 0) {
+        snprintf(seconds, sizeof seconds, "%" PRIu64, retry_after_s);
+        MHD_add_response_header(response, "Retry-After", seconds);
+    }
+    if (refusal->outcome == METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, "Allow", exchange->match.allow);
+    return response;
+}
+
+enum MHD_Result reply_problem(struct exchange *exchange, const struct refusal *refusal) {
+    return reply_queue(exchange, status_of(refusal->outcome)->http,
+                       reply_make_problem(exchange, refusal));
+}
+
+enum MHD_Result reply_options(struct exchange *exchange) {
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+    if (response != NULL) MHD_add_response_header(response, "Allow", exchange->match.allow);
+    return reply_queue(exchange, 204, response);
+}

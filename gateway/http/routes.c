@@ -1,0 +1,66 @@
+#include "gateway/http/routes.h"
+
+#include "gateway/http/handlers.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct route routes[] = {
+    {"POST", "/v1/pools/{pool}/invoke", &handler_invoke},
+    {"GET", "/v1/pools", &handler_pools},
+    {"GET", "/v1/pools/{pool}", &handler_pool},
+    {"GET", "/v1/pools/{pool}/slots", &handler_slots},
+    {"GET", "/livez", &handler_livez},
+    {"GET", "/readyz", &handler_readyz},
+    {"GET", "/startupz", &handler_startupz},
+    {"GET", "/healthz", &handler_healthz},
+    {"GET", "/metrics", &handler_metrics},
+};
+const size_t routes_count = sizeof routes / sizeof routes[0];
+
+/* Walks template and path side by side; pool gets the segment that stands for {pool}. */
+static bool path_matches(const char *template, const char *path, char pool[POOL_NAME_BYTES]) {
+    while (*template != '\0') {
+        if (*template != '{') {
+            if (*template++ != *path++) return false;
+            continue;
+        }
+        size_t segment = strcspn(path, "/");
+        if (segment == 0) return false;
+        snprintf(pool, POOL_NAME_BYTES, "%.*s", segment < POOL_NAME_BYTES ? (int)segment : 0, path);
+        path += segment;
+        template = strchr(template, '}') + 1;
+    }
+    return *path == '\0';
+}
+
+static bool method_matches(const char *allowed, const char *method) {
+    if (strcmp(allowed, method) == 0) return true;
+    return strcmp(allowed, "GET") == 0 && strcmp(method, "HEAD") == 0;
+}
+
+static void allow_add(struct route_match *match, const char *method) {
+    size_t used = strlen(match->allow);
+    if (strstr(match->allow, method) != NULL) return;
+    snprintf(match->allow + used, sizeof match->allow - used, "%s%s", used > 0 ? ", " : "", method);
+}
+
+enum outcome route_find(const struct route *table, size_t count, const char *method,
+                        const char *path, struct route_match *match) {
+    match->handler = NULL;
+    match->allow[0] = match->pool[0] = '\0';
+    bool everything = strcmp(path, "*") == 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!everything && !path_matches(table[i].path, path, match->pool)) continue;
+        if (!everything && method_matches(table[i].method, method)) {
+            match->handler = table[i].handler;
+            return OK;
+        }
+        allow_add(match, table[i].method);
+        if (strcmp(table[i].method, "GET") == 0) allow_add(match, "HEAD");
+    }
+    if (match->allow[0] == '\0') return NOT_FOUND;
+    allow_add(match, "OPTIONS");
+    return METHOD_NOT_ALLOWED;
+}

@@ -1,0 +1,37 @@
+/* metrics - what the front ends count, and the page that Prometheus reads.
+ * thread: answered, connections and loop_lag from any thread; write from any, one page at a time each.
+ * owns:   its counters.
+ * fails:  metrics_open: MEMORY_EXHAUSTED. Counting never fails and never waits. */
+#ifndef GATEWAY_METRICS_H
+#define GATEWAY_METRICS_H
+
+#include "core/base/outcome.h"
+#include "core/snapshot.h"
+
+#include <stdio.h>
+
+#define FRONTENDS(X) X(HTTP, "http") X(GRPC, "grpc")
+enum frontend {
+#define FRONTEND_NAME(name, text) FRONTEND_##name,
+    FRONTENDS(FRONTEND_NAME)
+#undef FRONTEND_NAME
+        FRONTEND_COUNT
+};
+
+#define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define METRICS_NO_POOL      UINT32_MAX /* the request named no pool that exists: label pool="" */
+
+struct metrics;
+enum outcome metrics_open(struct metrics **out, size_t pools_count);
+void metrics_close(struct metrics *metrics); /* NULL is allowed */
+
+void metrics_answered(struct metrics *metrics, uint32_t pool, enum frontend frontend,
+                      enum outcome outcome);
+void metrics_connections(struct metrics *metrics, enum frontend frontend, int change);
+/* One turn of a front end's loop kept it from looking at its events for so long. */
+void metrics_loop_lag(struct metrics *metrics, enum frontend frontend, uint64_t lag_ns);
+
+/* The whole page in text format 0.0.4. snapshot has the pools in the gate's order. */
+void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FILE *out);
+
+#endif

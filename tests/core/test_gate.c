@@ -1,0 +1,365 @@
+/* The whole core with real worker processes: gate, channel, loop, orchestrator, transport, host, echo. */
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/gate.h"
+#include "tests/support/suite.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LIMIT_S 20 /* how long a test waits for something that must happen */
+
+struct collector {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t answered, by_outcome[OUTCOME_COUNT];
+    struct request *last; /* of those that were kept */
+    bool drained;
+};
+
+static struct collector collector;
+static struct gate *gate;
+static struct pool_options pools[5];
+
+static void on_done(struct request *request) {
+    pthread_mutex_lock(&collector.lock);
+    collector.answered++;
+    collector.by_outcome[request->outcome]++;
+    request_free(collector.last);
+    collector.last = request;
+    pthread_cond_broadcast(&collector.changed);
+    pthread_mutex_unlock(&collector.lock);
+}
+
+static void on_drained(void *owner) {
+    (void)owner;
+    pthread_mutex_lock(&collector.lock);
+    collector.drained = true;
+    pthread_cond_broadcast(&collector.changed);
+    pthread_mutex_unlock(&collector.lock);
+}
+
+static struct timespec limit(void) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LIMIT_S;
+    return until;
+}
+
+static void wait_for_answers(uint32_t count) {
+    struct timespec until = limit();
+    pthread_mutex_lock(&collector.lock);
+    while (collector.answered < count)
+        ck_assert_int_eq(pthread_cond_timedwait(&collector.changed, &collector.lock, &until), 0);
+    pthread_mutex_unlock(&collector.lock);
+}
+
+static struct pool_options echo_pool(const char *name, uint32_t slots) {
+    static const char *const pass[] = {"PATH"};
+    return (struct pool_options){
+        .name = name,
+        .capability = "test",
+        .worker = {.plugin = "echo", .env_pass = pass, .env_pass_count = 1},
+        .slots_min = slots,
+        .slots_max = slots,
+        .inflight = 1,
+        .queue = {.capacity = 1000, .reserve = 100, .bytes = 1 << 30},
+        .timeouts = {.load_ns = 10 * CLOCK_S,
+                     .idle_ns = 300 * CLOCK_S,
+                     .cancel_ns = 30 * CLOCK_S,
+                     .kill_ns = CLOCK_S},
+        .required = true,
+        .health = {.interval_ns = 10 * CLOCK_S, .timeout_ns = CLOCK_S, .misses = 3},
+        .scale = {.policy = SCALE_FIXED, .interval_ns = CLOCK_S},
+        .retry_crashes = 1,
+        .max_reply_bytes = 64 << 20};
+}
+
+static void open_gate(size_t count) {
+    memset(&collector, 0, sizeof collector);
+    pthread_mutex_init(&collector.lock, NULL);
+    pthread_cond_init(&collector.changed, NULL);
+    struct gate_options options = {.pools = pools,
+                                   .pools_count = count,
+                                   .worker_program = TEST_BUILD_FOLDER "/poolgate-worker",
+                                   .plugin_folder = TEST_BUILD_FOLDER "/workers"};
+    ck_assert_int_eq(gate_open(&gate, &options), OK);
+}
+
+static void close_gate(void) {
+    gate_drain(gate, 10 * CLOCK_S, on_drained, NULL);
+    struct timespec until = limit();
+    pthread_mutex_lock(&collector.lock);
+    while (!collector.drained)
+        ck_assert_int_eq(pthread_cond_timedwait(&collector.changed, &collector.lock, &until), 0);
+    pthread_mutex_unlock(&collector.lock);
+    gate_close(gate);
+    request_free(collector.last);
+}
+
+static struct request *make_request(uint32_t pool, const char *operation, const void *data,
+                                    size_t bytes) {
+    struct request *request;
+    struct request_texts texts = {
+        .request_id = "test", .content_type = "text/plain", .operation = operation};
+    ck_assert_int_eq(request_create(&request, &texts), OK);
+    ck_assert_int_eq(body_create(&request->body, bytes), OK);
+    ck_assert_int_eq(body_append(request->body, data, bytes), OK);
+    ck_assert_int_eq(body_seal(request->body), OK);
+    request->pool = pool;
+    request->arrived_ns = clock_now_ns();
+    request->deadline_ns = request->arrived_ns + LIMIT_S * CLOCK_S;
+    request->done = on_done;
+    return request;
+}
+
+static uint64_t submit(struct request *request) {
+    uint64_t id, retry_after_ns;
+    ck_assert_int_eq(gate_submit(gate, request, &id, &retry_after_ns), OK);
+    return id;
+}
+
+/* Asks the snapshot until the pool's count of slots in a state is as wanted. */
+static void wait_for_state(uint32_t pool, enum worker_state state, uint32_t count) {
+    uint64_t until_ns = clock_now_ns() + LIMIT_S * CLOCK_S;
+    uint32_t seen;
+    do {
+        ck_assert_uint_lt(clock_now_ns(), until_ns);
+        usleep(1000);
+        const struct snapshot *snapshot = gate_snapshot(gate);
+        seen = snapshot->pools[pool].by_state[state];
+        gate_snapshot_release(gate, snapshot);
+    } while (seen != count);
+}
+
+static pid_t worker_pid(uint32_t pool, uint32_t slot) {
+    const struct snapshot *snapshot = gate_snapshot(gate);
+    pid_t pid = snapshot->pools[pool].slots[slot].pid;
+    gate_snapshot_release(gate, snapshot);
+    return pid;
+}
+
+START_TEST(a_request_comes_back_with_its_bytes) {
+    pools[0] = echo_pool("echo", 1);
+    open_gate(1);
+    submit(make_request(0, "", "hello", 5));
+    wait_for_answers(1);
+    struct request *request = collector.last;
+    ck_assert_int_eq(request->outcome, OK);
+    ck_assert_uint_eq(request->reply.body->bytes, 5);
+    ck_assert_mem_eq(body_data(request->reply.body), "hello", 5);
+    ck_assert_str_eq(request->reply.content_type, "text/plain");
+    ck_assert_uint_eq(request->attempts, 1);
+    ck_assert_uint_gt(request->cold_ns, 0);
+    close_gate();
+}
+END_TEST
+
+START_TEST(every_size_comes_back_unchanged) {
+    static const size_t sizes[] = {0, 1, 65535, 65536, 262143, 262144, 262145, 8 << 20};
+    pools[0] = echo_pool("echo", 1);
+    open_gate(1);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        uint8_t *data = malloc(sizes[i] + 1);
+        for (size_t j = 0; j < sizes[i]; j++) data[j] = (uint8_t)(j * 31 >> 3);
+        submit(make_request(0, "", data, sizes[i]));
+        wait_for_answers((uint32_t)i + 1);
+        ck_assert_int_eq(collector.last->outcome, OK);
+        ck_assert_uint_eq(collector.last->reply.body->bytes, sizes[i]);
+        if (sizes[i] > 0) ck_assert_mem_eq(body_data(collector.last->reply.body), data, sizes[i]);
+        free(data);
+    }
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_thousand_requests_are_each_answered_once) {
+    pools[0] = echo_pool("echo", 2);
+    open_gate(1);
+    for (int i = 0; i < 1000; i++) submit(make_request(0, "", "x", 1));
+    wait_for_answers(1000);
+    ck_assert_uint_eq(collector.by_outcome[OK], 1000);
+    close_gate();
+    ck_assert_uint_eq(collector.answered, 1000);
+}
+END_TEST
+
+START_TEST(five_pools_share_one_loop) {
+    static const char *const names[] = {"a", "b", "c", "d", "e"};
+    for (size_t i = 0; i < 5; i++) pools[i] = echo_pool(names[i], 1);
+    open_gate(5);
+    for (uint32_t i = 0; i < 100; i++) submit(make_request(i % 5, "", "x", 1));
+    wait_for_answers(100);
+    ck_assert_uint_eq(collector.by_outcome[OK], 100);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_killed_worker_costs_nothing_but_a_retry) {
+    pools[0] = echo_pool("echo", 1);
+    open_gate(1);
+    submit(make_request(0, "delay:300", "x", 1));
+    wait_for_state(0, WORKER_PROCESSING, 1);
+    kill(worker_pid(0, 0), SIGKILL);
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, OK);
+    ck_assert_uint_eq(collector.last->attempts, 2);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_request_that_kills_two_workers_is_quarantined) {
+    pools[0] = echo_pool("echo", 1);
+    open_gate(1);
+    submit(make_request(0, "crash", "x", 1));
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, QUARANTINED);
+    ck_assert_uint_eq(collector.last->attempts, 2);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_worker_that_writes_garbage_fails_and_comes_back) {
+    pools[0] = echo_pool("echo", 1);
+    pools[0].retry_crashes = 0;
+    open_gate(1);
+    submit(make_request(0, "garbage", "x", 1));
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, WORKER_CRASHED);
+    submit(make_request(0, "", "x", 1));
+    wait_for_answers(2);
+    ck_assert_int_eq(collector.last->outcome, OK);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_cancel_frees_a_cooperative_slot) {
+    pools[0] = echo_pool("echo", 1);
+    open_gate(1);
+    uint64_t id = submit(make_request(0, "delay:15000", "x", 1));
+    wait_for_state(0, WORKER_PROCESSING, 1);
+    gate_cancel(gate, 0, id, CANCEL_ASKED);
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, CANCELLED);
+    wait_for_state(0, WORKER_READY, 1);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_hanging_worker_is_stopped_after_the_deadline) {
+    pools[0] = echo_pool("echo", 1);
+    open_gate(1);
+    struct request *request = make_request(0, "hang", "x", 1);
+    wait_for_state(0, WORKER_READY, 1);
+    request->deadline_ns = clock_now_ns() + 200 * CLOCK_MS;
+    submit(request);
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, DEADLINE_EXCEEDED);
+    submit(make_request(0, "", "x", 1));
+    wait_for_answers(2);
+    ck_assert_int_eq(collector.last->outcome, OK);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_worker_that_is_not_ready_in_time_is_a_spawn_timeout) {
+    static const struct pair args[] = {{"load_ms", "20000"}};
+    pools[0] = echo_pool("echo", 1);
+    pools[0].worker.args = args;
+    pools[0].worker.args_count = 1;
+    pools[0].timeouts.load_ns = 300 * CLOCK_MS;
+    open_gate(1);
+    submit(make_request(0, "", "x", 1));
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, SPAWN_TIMEOUT);
+    uint64_t retry_after_ns;
+    ck_assert_int_eq(gate_would_admit(gate, 0, PRIORITY_NORMAL, &retry_after_ns), SPAWN_FAILED);
+    ck_assert_uint_gt(retry_after_ns, 0);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_worker_that_cannot_load_is_a_failed_spawn) {
+    static const struct pair args[] = {{"load_fail", "1"}};
+    pools[0] = echo_pool("echo", 1);
+    pools[0].worker.args = args;
+    pools[0].worker.args_count = 1;
+    open_gate(1);
+    submit(make_request(0, "", "x", 1));
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, SPAWN_FAILED);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_program_that_does_not_exist_is_a_failed_spawn) {
+    static const char *const command[] = {"/nonexistent/worker", NULL};
+    pools[0] = echo_pool("none", 1);
+    pools[0].worker.plugin = NULL;
+    pools[0].worker.command = command;
+    open_gate(1);
+    submit(make_request(0, "", "x", 1));
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, SPAWN_FAILED);
+    close_gate();
+}
+END_TEST
+
+START_TEST(a_drain_answers_everything_that_was_accepted) {
+    pools[0] = echo_pool("echo", 2);
+    open_gate(1);
+    for (int i = 0; i < 100; i++) submit(make_request(0, "delay:5", "x", 1));
+    close_gate();
+    ck_assert_uint_eq(collector.by_outcome[OK], 100);
+}
+END_TEST
+
+START_TEST(a_drain_that_runs_out_of_time_still_answers) {
+    pools[0] = echo_pool("echo", 1);
+    open_gate(1);
+    for (int i = 0; i < 10; i++) submit(make_request(0, "stubborn:60000", "x", 1));
+    wait_for_state(0, WORKER_PROCESSING, 1);
+    gate_drain(gate, 200 * CLOCK_MS, on_drained, NULL);
+    close_gate();
+    ck_assert_uint_eq(collector.by_outcome[SHUTTING_DOWN], 10);
+}
+END_TEST
+
+START_TEST(a_cold_pool_starts_its_first_worker_on_demand) {
+    pools[0] = echo_pool("echo", 1);
+    pools[0].slots_min = 0;
+    open_gate(1);
+    wait_for_state(0, WORKER_DEAD, 1);
+    submit(make_request(0, "", "x", 1));
+    wait_for_answers(1);
+    ck_assert_int_eq(collector.last->outcome, OK);
+    close_gate();
+}
+END_TEST
+
+START_TEST(random_cancels_never_lose_or_double_an_answer) {
+    pools[0] = echo_pool("echo", 3);
+    open_gate(1);
+    unsigned seed = 7;
+    for (uint32_t i = 0; i < 600; i++) {
+        uint64_t id = submit(make_request(0, i % 3 == 0 ? "delay:3" : "", "x", 1));
+        if (rand_r(&seed) % 2 == 0) gate_cancel(gate, 0, id, CANCEL_CLIENT_GONE);
+    }
+    wait_for_answers(600);
+    close_gate();
+    ck_assert_uint_eq(collector.by_outcome[OK] + collector.by_outcome[CANCELLED], 600);
+}
+END_TEST
+
+SUITE("core/gate", 60, a_request_comes_back_with_its_bytes, every_size_comes_back_unchanged,
+      a_thousand_requests_are_each_answered_once, five_pools_share_one_loop,
+      a_killed_worker_costs_nothing_but_a_retry, a_request_that_kills_two_workers_is_quarantined,
+      a_worker_that_writes_garbage_fails_and_comes_back, a_cancel_frees_a_cooperative_slot,
+      a_hanging_worker_is_stopped_after_the_deadline,
+      a_worker_that_is_not_ready_in_time_is_a_spawn_timeout,
+      a_worker_that_cannot_load_is_a_failed_spawn, a_program_that_does_not_exist_is_a_failed_spawn,
+      a_drain_answers_everything_that_was_accepted, a_drain_that_runs_out_of_time_still_answers,
+      a_cold_pool_starts_its_first_worker_on_demand, random_cancels_never_lose_or_double_an_answer)

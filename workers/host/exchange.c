@@ -1,0 +1,177 @@
+#include "workers/host/exchange.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KIND(name) POOLGATE__WORKER__V1__ERROR_KIND__##name
+
+static bool is_cancelled(const struct exchange *exchange) {
+    return atomic_load_explicit(&exchange->call->cancelled, memory_order_relaxed);
+}
+
+/* Sends the frame that ends the exchange. */
+static int end_with(struct exchange *exchange, enum wire_type type, const ProtobufCMessage *message,
+                    const void *data, size_t bytes) {
+    if (link_send(exchange->link, type, message, data, bytes) != OK) return -1;
+    exchange->state = EXCHANGE_ANSWERED;
+    return 0;
+}
+
+static int end_with_error(struct exchange *exchange, Poolgate__Worker__V1__ErrorKind kind,
+                          const char *message) {
+    char text[ENVELOPE_TEXT_BYTES + 1];
+    envelope_text_clean(text, message);
+    Poolgate__Worker__V1__Error error = POOLGATE__WORKER__V1__ERROR__INIT;
+    error.id = exchange->call->id;
+    error.kind = kind;
+    error.message = text;
+    return end_with(exchange, WIRE_ERROR, &error.base, NULL, 0);
+}
+
+/* Whether the plug-in may send so many more bytes under this content type; if not, the exchange has ended. */
+static bool allowed(struct exchange *exchange, const char *content_type, uint64_t bytes) {
+    if (!envelope_value_valid(content_type)) {
+        (void)end_with_error(exchange, KIND(FAILED), "the worker's content type is not valid");
+        return false;
+    }
+    if (bytes <= exchange->max_reply_bytes - exchange->streamed_bytes) return true;
+    char text[128];
+    snprintf(text, sizeof text, "the reply has %" PRIu64 " bytes, the pool allows %" PRIu64,
+             exchange->streamed_bytes + bytes, exchange->max_reply_bytes);
+    (void)end_with_error(exchange, KIND(FAILED), text);
+    return false;
+}
+
+static int host_send(struct poolgate_reply *reply, const char *content_type, const void *data,
+                     size_t bytes) {
+    struct exchange *exchange = reply->host_state;
+    if (content_type == NULL) content_type = "";
+    if (exchange->state != EXCHANGE_OPEN || is_cancelled(exchange)) return -1;
+    if (!allowed(exchange, content_type, bytes)) return -1;
+    Poolgate__Worker__V1__Reply message = POOLGATE__WORKER__V1__REPLY__INIT;
+    message.id = exchange->call->id;
+    message.content_type = (char *)(uintptr_t)content_type;
+    message.n_metadata = exchange->metadata_count;
+    message.metadata = exchange->metadata;
+    return end_with(exchange, WIRE_REPLY, &message.base, data, bytes);
+}
+
+static int host_take(struct poolgate_reply *reply, const char *content_type, void *data,
+                     size_t bytes, void (*release)(void *data, void *owner), void *owner) {
+    int result = host_send(reply, content_type, data, bytes);
+    if (release != NULL) release(data, owner);
+    return result;
+}
+
+static int host_chunk(struct poolgate_reply *reply, const char *content_type, const void *data,
+                      size_t bytes) {
+    struct exchange *exchange = reply->host_state;
+    bool first = exchange->state == EXCHANGE_OPEN;
+    if (content_type == NULL || !first) content_type = "";
+    if (exchange->state == EXCHANGE_ANSWERED || is_cancelled(exchange)) return -1;
+    if (!allowed(exchange, content_type, bytes)) return -1;
+    Poolgate__Worker__V1__Chunk message = POOLGATE__WORKER__V1__CHUNK__INIT;
+    message.id = exchange->call->id;
+    message.content_type = (char *)(uintptr_t)content_type;
+    message.n_metadata = first ? exchange->metadata_count : 0;
+    message.metadata = exchange->metadata;
+    if (link_send(exchange->link, WIRE_CHUNK, &message.base, data, bytes) != OK) return -1;
+    exchange->state = EXCHANGE_STREAMING;
+    exchange->streamed_bytes += bytes;
+    return 0;
+}
+
+static Poolgate__Worker__V1__ErrorKind kind_of(enum poolgate_error error) {
+    switch (error) {
+    case POOLGATE_INVALID_INPUT: return KIND(INVALID_INPUT);
+    case POOLGATE_UNSUPPORTED: return KIND(UNSUPPORTED);
+    case POOLGATE_FAILED: break;
+    }
+    return KIND(FAILED); /* also for a number that is none of ours */
+}
+
+static int host_fail(struct poolgate_reply *reply, enum poolgate_error error, const char *message) {
+    struct exchange *exchange = reply->host_state;
+    if (exchange->state == EXCHANGE_ANSWERED || is_cancelled(exchange)) return -1;
+    return end_with_error(exchange, kind_of(error), message);
+}
+
+static int host_meta(struct poolgate_reply *reply, const char *name, const char *value) {
+    struct exchange *exchange = reply->host_state;
+    size_t at = exchange->metadata_count;
+    if (exchange->state != EXCHANGE_OPEN || at == ENVELOPE_METADATA_PAIRS) return -1;
+    if (!envelope_name_valid(name) || !envelope_value_valid(value)) return -1;
+    Poolgate__Worker__V1__Pair pair = POOLGATE__WORKER__V1__PAIR__INIT;
+    pair.name = strdup(name);
+    pair.value = strdup(value);
+    if (pair.name == NULL || pair.value == NULL) {
+        free(pair.name);
+        free(pair.value);
+        return -1;
+    }
+    exchange->pairs[at] = pair;
+    exchange->metadata[at] = &exchange->pairs[at];
+    exchange->metadata_count++;
+    return 0;
+}
+
+static int host_cancelled(const struct poolgate_reply *reply) {
+    const struct exchange *exchange = reply->host_state;
+    return is_cancelled(exchange);
+}
+
+static const struct poolgate_host host_table = {
+    .abi = POOLGATE_WORKER_ABI,
+    .struct_bytes = sizeof(struct poolgate_host),
+    .meta = host_meta,
+    .send = host_send,
+    .take = host_take,
+    .chunk = host_chunk,
+    .fail = host_fail,
+    .cancelled = host_cancelled,
+};
+
+void exchange_begin(struct exchange *exchange, struct link *link, const struct call *call,
+                    uint64_t max_reply_bytes) {
+    exchange->reply = (struct poolgate_reply){.host = &host_table, .host_state = exchange};
+    exchange->link = link;
+    exchange->call = call;
+    exchange->max_reply_bytes = max_reply_bytes;
+    exchange->streamed_bytes = 0;
+    exchange->state = EXCHANGE_OPEN;
+    exchange->metadata_count = 0;
+}
+
+static int end_stream(struct exchange *exchange) {
+    Poolgate__Worker__V1__Reply message = POOLGATE__WORKER__V1__REPLY__INIT;
+    message.id = exchange->call->id;
+    return end_with(exchange, WIRE_REPLY, &message.base, NULL, 0);
+}
+
+bool exchange_finish(struct exchange *exchange) {
+    if (exchange->state != EXCHANGE_ANSWERED) {
+        if (is_cancelled(exchange))
+            (void)end_with_error(exchange, KIND(CANCELLED), "the request was cancelled");
+        else if (exchange->state == EXCHANGE_STREAMING)
+            (void)end_stream(exchange);
+        else
+            (void)end_with_error(exchange, KIND(FAILED), "the worker returned without an answer");
+    }
+    for (size_t i = 0; i < exchange->metadata_count; i++) {
+        free(exchange->pairs[i].name);
+        free(exchange->pairs[i].value);
+    }
+    exchange->metadata_count = 0;
+    return exchange->state == EXCHANGE_ANSWERED;
+}
+
+enum outcome exchange_refuse(struct link *link, uint64_t id, Poolgate__Worker__V1__ErrorKind kind,
+                             const char *message) {
+    Poolgate__Worker__V1__Error error = POOLGATE__WORKER__V1__ERROR__INIT;
+    error.id = id;
+    error.kind = kind;
+    error.message = (char *)(uintptr_t)message;
+    return link_post(link, WIRE_ERROR, &error.base);
+}

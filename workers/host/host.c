@@ -1,0 +1,276 @@
+#include "workers/host/host.h"
+
+#include "core/transport/envelope.h"
+#include "workers/host/call.h"
+#include "workers/host/exchange.h"
+#include "workers/host/inbox.h"
+#include "workers/host/link.h"
+#include "workers/host/plugin.h"
+
+#include <poolgate/worker.h>
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KIT "c/" POOLGATE_VERSION
+
+struct host {
+    struct link link;
+    struct inbox inbox;
+    /* Written by the socket's thread before it posts setup_known, read by the other one after it. */
+    sem_t setup_known;
+    Poolgate__Worker__V1__Setup *setup; /* NULL: shut down before it came */
+    atomic_bool ready;                  /* READY is on its way: requests may come */
+    bool stopping;                      /* the socket's thread: SHUTDOWN came */
+    /* Of the compute thread. */
+    struct poolgate_worker plugin;
+    void *state;
+    uint64_t max_reply_bytes;
+};
+
+static void end_process(int status, const char *why) {
+    if (why != NULL) fprintf(stderr, "poolgate-worker: %s\n", why);
+    fflush(stdout);
+    _exit(status);
+}
+
+static void gateway_broke(const char *rule) {
+    char text[160];
+    snprintf(text, sizeof text, "the gateway broke the protocol: %s", rule);
+    end_process(HOST_EXIT_PROTOCOL, text);
+}
+
+/* The socket's thread: one function for each frame that a gateway sends. */
+
+static ProtobufCMessage *unpack(const struct link_frame *frame) {
+    ProtobufCMessage *message;
+    enum outcome outcome =
+        envelope_unpack(frame->type, frame->envelope, frame->envelope_bytes, &message);
+    if (outcome == MEMORY_EXHAUSTED) end_process(HOST_EXIT_SYSTEM, "no memory for an envelope");
+    if (outcome != OK) gateway_broke("an envelope is not what its frame says");
+    return message;
+}
+
+static void check_posted(enum outcome outcome) {
+    if (outcome == SHUTTING_DOWN) end_process(HOST_EXIT_OK, NULL);
+    if (outcome == QUEUE_FULL) gateway_broke("it does not read what it is sent");
+    if (outcome != OK) end_process(HOST_EXIT_SYSTEM, "no memory for an answer");
+}
+
+static void refuse(struct host *host, uint64_t id, Poolgate__Worker__V1__ErrorKind kind,
+                   const char *message) {
+    check_posted(exchange_refuse(&host->link, id, kind, message));
+}
+
+static void on_setup(struct host *host, struct link_frame *frame) {
+    if (host->setup != NULL) gateway_broke("a second SETUP");
+    if (host->stopping) return;
+    host->setup = (Poolgate__Worker__V1__Setup *)unpack(frame);
+    sem_post(&host->setup_known);
+}
+
+static void on_request(struct host *host, struct link_frame *frame) {
+    if (!atomic_load(&host->ready)) gateway_broke("a REQUEST before READY");
+    struct call *call;
+    uint64_t id;
+    enum outcome outcome = call_create(&call, frame, &id);
+    if (outcome == INVALID_REQUEST) gateway_broke("a REQUEST's envelope or memfd is not valid");
+    if (id == 0) end_process(HOST_EXIT_SYSTEM, "no memory for a request");
+    if (outcome == OK && host->stopping) outcome = SHUTTING_DOWN;
+    if (outcome == OK) outcome = inbox_push(&host->inbox, call);
+    if (outcome == OK) return;
+    call_free(call);
+    if (outcome == ALREADY_EXISTS) gateway_broke("a REQUEST's id is in use");
+    if (outcome == SHUTTING_DOWN)
+        refuse(host, id, POOLGATE__WORKER__V1__ERROR_KIND__CANCELLED, "the worker is stopping");
+    else if (outcome == QUEUE_FULL)
+        refuse(host, id, POOLGATE__WORKER__V1__ERROR_KIND__FAILED, "too many requests wait here");
+    else
+        refuse(host, id, POOLGATE__WORKER__V1__ERROR_KIND__FAILED, "no memory for the request");
+}
+
+static void on_ping(struct host *host, struct link_frame *frame) {
+    Poolgate__Worker__V1__Ping *ping = (Poolgate__Worker__V1__Ping *)unpack(frame);
+    Poolgate__Worker__V1__Pong pong = POOLGATE__WORKER__V1__PONG__INIT;
+    pong.id = ping->id;
+    envelope_free(&ping->base);
+    inbox_load(&host->inbox, &pong.waiting, &pong.busy_ns);
+    check_posted(link_post(&host->link, WIRE_PONG, &pong.base));
+}
+
+static void drop(struct host *host, struct call *call, const char *why) {
+    refuse(host, call->id, POOLGATE__WORKER__V1__ERROR_KIND__CANCELLED, why);
+    call_free(call);
+}
+
+static void on_cancel(struct host *host, struct link_frame *frame) {
+    Poolgate__Worker__V1__Cancel *cancel = (Poolgate__Worker__V1__Cancel *)unpack(frame);
+    struct call *call = inbox_cancel(&host->inbox, cancel->id);
+    envelope_free(&cancel->base);
+    if (call != NULL) drop(host, call, "the request was cancelled before it began");
+}
+
+static void on_shutdown(struct host *host, struct link_frame *frame) {
+    envelope_free(unpack(frame));
+    host->stopping = true;
+    struct call *call;
+    while ((call = inbox_withdraw(&host->inbox)) != NULL)
+        drop(host, call, "the worker is stopping");
+    inbox_stop(&host->inbox);
+    if (host->setup == NULL) sem_post(&host->setup_known);
+}
+
+static void on_frame(struct host *host, struct link_frame *frame) {
+    switch (frame->type) {
+    case WIRE_SETUP: on_setup(host, frame); break;
+    case WIRE_REQUEST: on_request(host, frame); break;
+    case WIRE_PING: on_ping(host, frame); break;
+    case WIRE_CANCEL: on_cancel(host, frame); break;
+    case WIRE_SHUTDOWN: on_shutdown(host, frame); break;
+    case WIRE_HELLO:
+    case WIRE_LOADING:
+    case WIRE_READY:
+    case WIRE_CHUNK:
+    case WIRE_REPLY:
+    case WIRE_ERROR:
+    case WIRE_PONG: gateway_broke("a frame that only workers send");
+    }
+}
+
+static void *serve_socket(void *argument) {
+    struct host *host = argument;
+    for (;;) {
+        struct link_frame frame;
+        switch (link_receive(&host->link, &frame)) {
+        case LINK_NOTHING: link_wait(&host->link); break;
+        case LINK_FRAME:
+            on_frame(host, &frame);
+            link_frame_free(&frame);
+            break;
+        case LINK_CLOSED: end_process(HOST_EXIT_OK, NULL); break;
+        case LINK_BROKEN: gateway_broke(host->link.why); break;
+        }
+    }
+    return NULL;
+}
+
+/* Signals are for the compute thread, where a plug-in may expect them. */
+static bool start_socket_thread(struct host *host) {
+    sigset_t all, before;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&thread, NULL, serve_socket, host);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed == 0 && pthread_detach(thread) == 0;
+}
+
+/* The compute thread. */
+
+static enum outcome say_hello(struct host *host) {
+    Poolgate__Worker__V1__Hello hello = POOLGATE__WORKER__V1__HELLO__INIT;
+    hello.protocol = WIRE_PROTOCOL;
+    hello.kit = (char *)(uintptr_t)KIT;
+    hello.accepts_memfd = true;
+    return link_send(&host->link, WIRE_HELLO, &hello.base, NULL, 0);
+}
+
+static enum outcome say_loading(struct host *host, const char *plugin_path) {
+    char note[ENVELOPE_TEXT_BYTES + 1];
+    const char *slash = strrchr(plugin_path, '/');
+    envelope_text_clean(note, slash != NULL ? slash + 1 : plugin_path);
+    Poolgate__Worker__V1__Loading loading = POOLGATE__WORKER__V1__LOADING__INIT;
+    loading.note = note;
+    return link_send(&host->link, WIRE_LOADING, &loading.base, NULL, 0);
+}
+
+static enum outcome say_ready(struct host *host, const char *error) {
+    char name[ENVELOPE_TEXT_BYTES + 1], version[ENVELOPE_TEXT_BYTES + 1],
+        error_text[ENVELOPE_TEXT_BYTES + 1];
+    envelope_text_clean(name, host->plugin.name);
+    envelope_text_clean(version, host->plugin.version);
+    envelope_text_clean(error_text, error);
+    Poolgate__Worker__V1__Ready ready = POOLGATE__WORKER__V1__READY__INIT;
+    ready.error = error_text;
+    ready.name = name;
+    ready.version = version;
+    ready.max_batch = 1;
+    return link_send(&host->link, WIRE_READY, &ready.base, NULL, 0);
+}
+
+static bool load(struct host *host, const char *plugin_path, char error[POOLGATE_ERROR_BYTES]) {
+    const Poolgate__Worker__V1__Setup *setup = host->setup;
+    if (setup->protocol != WIRE_PROTOCOL) {
+        snprintf(error, POOLGATE_ERROR_BYTES, "the gateway speaks protocol %u, this worker %d",
+                 setup->protocol, WIRE_PROTOCOL);
+        return false;
+    }
+    if (!plugin_open(&host->plugin, plugin_path, error)) return false;
+    if (host->plugin.load == NULL) return true;
+    struct poolgate_pair *pairs = call_pairs(setup->args, setup->n_args);
+    if (pairs == NULL) {
+        snprintf(error, POOLGATE_ERROR_BYTES, "no memory for the arguments");
+        return false;
+    }
+    const struct poolgate_args args = {setup->pool, setup->slot, pairs, setup->n_args};
+    int failed = host->plugin.load(&args, &host->state, error);
+    free(pairs);
+    error[POOLGATE_ERROR_BYTES - 1] = '\0';
+    if (failed != 0 && error[0] == '\0')
+        snprintf(error, POOLGATE_ERROR_BYTES, "load returned %d", failed);
+    return failed == 0;
+}
+
+static void serve(struct host *host, struct call *call) {
+    struct exchange exchange;
+    exchange_begin(&exchange, &host->link, call, host->max_reply_bytes);
+    if (host->plugin.handle != NULL)
+        host->plugin.handle(host->state, &call->request, &exchange.reply);
+    else
+        host->plugin.handle_batch(host->state, &call->request, &exchange.reply, 1);
+    bool answered = exchange_finish(&exchange);
+    inbox_finish(&host->inbox);
+    call_free(call);
+    if (!answered) end_process(HOST_EXIT_SYSTEM, "an answer could not be sent");
+}
+
+static enum outcome serve_until_stopped(struct host *host) {
+    struct call *call;
+    while ((call = inbox_take(&host->inbox)) != NULL) serve(host, call);
+    if (host->plugin.unload != NULL) host->plugin.unload(host->state);
+    return link_flush(&host->link);
+}
+
+static int status_of(enum outcome outcome) {
+    return outcome == OK || outcome == SHUTTING_DOWN ? HOST_EXIT_OK : HOST_EXIT_SYSTEM;
+}
+
+int host_run(const char *plugin_path, int fd) {
+    static struct host host; /* the socket's thread uses it until the process ends */
+    link_open(&host.link, fd);
+    inbox_open(&host.inbox);
+    sem_init(&host.setup_known, 0, 0);
+    if (!start_socket_thread(&host)) return HOST_EXIT_SYSTEM;
+    enum outcome sent = say_hello(&host);
+    if (sent != OK) return status_of(sent);
+    while (sem_wait(&host.setup_known) != 0) continue;
+    if (host.setup == NULL) return HOST_EXIT_OK;
+    uint64_t limit = host.setup->max_reply_bytes;
+    host.max_reply_bytes = limit > 0 && limit < UINT32_MAX ? limit : UINT32_MAX;
+
+    if ((sent = say_loading(&host, plugin_path)) != OK) return status_of(sent);
+    char error[POOLGATE_ERROR_BYTES] = "";
+    if (!load(&host, plugin_path, error)) {
+        fprintf(stderr, "poolgate-worker: %s\n", error);
+        return status_of(say_ready(&host, error));
+    }
+    atomic_store(&host.ready, true);
+    if ((sent = say_ready(&host, NULL)) != OK) return status_of(sent);
+    return status_of(serve_until_stopped(&host));
+}

@@ -1,0 +1,16 @@
+/* host - the life of one plug-in in a worker process: hello, setup, loading, ready, requests, shutdown.
+ * thread: host_run is the compute thread and runs the plug-in. A second thread owns the socket, so that
+ *         pings and cancels are answered however busy the plug-in is.
+ * owns:   the process: the second thread ends it at once when the gateway is gone or breaks the protocol.
+ * fails:  host_run returns the exit status: HOST_EXIT_… */
+#ifndef WORKERS_HOST_HOST_H
+#define WORKERS_HOST_HOST_H
+
+#define HOST_EXIT_OK       0 /* shut down, could not load (READY said why), or the gateway is gone */
+#define HOST_EXIT_PROTOCOL 70 /* the gateway broke the protocol */
+#define HOST_EXIT_SYSTEM   71 /* no memory or no thread; an answer could not be sent */
+
+/* fd: the connected control socket. */
+int host_run(const char *plugin_path, int fd);
+
+#endif

@@ -1,0 +1,144 @@
+#include "workers/host/launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define POOL_NAME_BYTES 63
+
+static bool usage(const char *why) {
+    fprintf(stderr,
+            "poolgate-worker: %s\n"
+            "usage: poolgate-worker --pool NAME --slot N --parent PID "
+            "(--plugin PATH | -- COMMAND ARGUMENT…)\n"
+            "The gateway starts it, with its control socket at descriptor 3.\n",
+            why);
+    return false;
+}
+
+static bool parse_number(const char *text, unsigned long max, unsigned long *out) {
+    if (text[0] < '0' || text[0] > '9') return false;
+    char *end;
+    errno = 0;
+    *out = strtoul(text, &end, 10);
+    return errno == 0 && *end == '\0' && *out <= max;
+}
+
+static bool pool_name_valid(const char *name) {
+    size_t bytes = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    return bytes > 0 && bytes <= POOL_NAME_BYTES && name[bytes] == '\0';
+}
+
+bool launcher_parse(struct launch *out, int count, char **arguments) {
+    enum { POOL = 1, SLOT, PARENT, PLUGIN };
+    static const struct option options[] = {{"pool", required_argument, NULL, POOL},
+                                            {"slot", required_argument, NULL, SLOT},
+                                            {"parent", required_argument, NULL, PARENT},
+                                            {"plugin", required_argument, NULL, PLUGIN},
+                                            {NULL, 0, NULL, 0}};
+    *out = (struct launch){0};
+    unsigned long slot = ULONG_MAX, parent = 0;
+    int option;
+    opterr = 0;
+    while ((option = getopt_long(count, arguments, "+", options, NULL)) != -1) {
+        if (option == POOL)
+            out->pool = optarg;
+        else if (option == PLUGIN)
+            out->plugin = optarg;
+        else if (option == SLOT && !parse_number(optarg, UINT32_MAX, &slot))
+            return usage("--slot is not a number");
+        else if (option == PARENT && !parse_number(optarg, INT32_MAX, &parent))
+            return usage("--parent is not a process id");
+        else if (option == '?')
+            return usage("an argument is not known, or lacks its value");
+    }
+    if (optind < count) out->command = arguments + optind;
+    if (out->pool == NULL || !pool_name_valid(out->pool)) return usage("--pool is not a pool name");
+    if (slot > UINT32_MAX) return usage("--slot is missing");
+    if (parent == 0) return usage("--parent is missing");
+    if ((out->plugin == NULL) == (out->command == NULL))
+        return usage("either --plugin or a command is needed");
+    if (out->plugin != NULL && strchr(out->plugin, '/') == NULL)
+        return usage("--plugin is not a path");
+    out->slot = (uint32_t)slot;
+    out->parent = (pid_t)parent;
+    return true;
+}
+
+static void require(bool done, const char *what) {
+    if (done) return;
+    fprintf(stderr, "poolgate-worker: %s: %s\n", what, strerror(errno));
+    exit(LAUNCHER_EXIT_SETUP);
+}
+
+/* The signal belongs to the parent's thread that spawned us, and comes only if it ends after this; so
+ * look who the parent is now. */
+static void die_with(pid_t parent) {
+    require(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0, "parent-death signal");
+    if (getppid() == parent) return;
+    fprintf(stderr, "poolgate-worker: the parent is %ld, not %ld\n", (long)getppid(), (long)parent);
+    exit(LAUNCHER_EXIT_SETUP);
+}
+
+static void reset_signals(void) {
+    const struct sigaction standard = {.sa_handler = SIG_DFL};
+    for (int number = 1; number < NSIG; number++)
+        (void)sigaction(number, &standard, NULL); /* SIGKILL, SIGSTOP and libc's own refuse */
+    sigset_t none;
+    sigemptyset(&none);
+    require(sigprocmask(SIG_SETMASK, &none, NULL) == 0, "signal mask");
+}
+
+static void check_socket(void) {
+    int domain = 0, type = 0;
+    socklen_t bytes = sizeof domain;
+    require(getsockopt(LAUNCHER_SOCKET, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0,
+            "control socket");
+    require(getsockopt(LAUNCHER_SOCKET, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0, "control socket");
+    errno = ENOTSOCK;
+    require(domain == AF_UNIX && type == SOCK_STREAM, "control socket");
+    int flags = fcntl(LAUNCHER_SOCKET, F_GETFL);
+    require(flags >= 0 && fcntl(LAUNCHER_SOCKET, F_SETFL, flags & ~O_NONBLOCK) == 0,
+            "control socket");
+}
+
+/* An allocation that fails because of the worker should end the worker. Raising one's own score needs
+ * no privilege; where /proc is not there, the kernel's own choice stands. */
+static void volunteer_for_memory_killer(void) {
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    ssize_t written = write(fd, "500", 3);
+    (void)written;
+    close(fd);
+}
+
+void launcher_confine(pid_t parent) {
+    die_with(parent);
+    require(getpgrp() == getpid() || setpgid(0, 0) == 0, "process group");
+    require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no new privileges");
+    umask(077);
+    const struct rlimit none = {0, 0};
+    require(setrlimit(RLIMIT_CORE, &none) == 0, "core limit");
+    reset_signals();
+    require(close_range(LAUNCHER_SOCKET + 1, ~0U, 0) == 0, "closing descriptors");
+    check_socket();
+    volunteer_for_memory_killer();
+}
+
+void launcher_execute(char *const *command) {
+    require(fcntl(LAUNCHER_SOCKET, F_SETFD, 0) == 0, "control socket");
+    execvp(command[0], command);
+    int why = errno;
+    fprintf(stderr, "poolgate-worker: %s: %s\n", command[0], strerror(why));
+    _exit(why == ENOENT ? LAUNCHER_EXIT_NO_COMMAND : LAUNCHER_EXIT_NOT_RUN);
+}

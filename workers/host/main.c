@@ -1,0 +1,26 @@
+/* poolgate-worker - started by the gateway for one slot: confines itself, then becomes the host of a
+ * plug-in or executes a command that speaks the worker protocol (docs/worker-protocol.md). */
+#include "workers/host/host.h"
+#include "workers/host/launcher.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int main(int count, char **arguments) {
+    struct launch launch;
+    if (!launcher_parse(&launch, count, arguments)) return LAUNCHER_EXIT_USAGE;
+    launcher_confine(launch.parent);
+    if (launch.command != NULL) launcher_execute(launch.command);
+
+    (void)fcntl(LAUNCHER_SOCKET, F_SETFD,
+                FD_CLOEXEC);                /* what a plug-in starts has no business here */
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a crash should not swallow what was printed */
+    (void)setenv("OMP_THREAD_LIMIT", "1",
+                 0); /* slots are the parallelism, before OpenMP is loaded */
+    int status = host_run(launch.plugin, LAUNCHER_SOCKET);
+    /* Not exit: the socket's thread runs, and its stack is not to be pulled away by destructors. */
+    fflush(NULL);
+    _exit(status);
+}
