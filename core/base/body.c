@@ -9,10 +9,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+#define NEEDED_SEALS (F_SEAL_SHRINK | F_SEAL_WRITE)
+#define ALL_SEALS    (NEEDED_SEALS | F_SEAL_GROW | F_SEAL_SEAL)
 
 static int memfd_open(void) {
     return memfd_create("poolgate-body", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
+static bool is_sealed(int memfd) {
+    int seals = fcntl(memfd, F_GET_SEALS);
+    return seals >= 0 && (seals & NEEDED_SEALS) == NEEDED_SEALS;
 }
 
 static enum outcome body_new(struct body **out, int memfd) {
@@ -44,9 +50,7 @@ enum outcome body_create(struct body **out, size_t expected_bytes) {
 enum outcome body_from_memfd(struct body **out, int memfd, size_t bytes) {
     *out = NULL;
     struct stat status;
-    int seals = fcntl(memfd, F_GET_SEALS);
-    if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE))
-        return INVALID_REQUEST;
+    if (!is_sealed(memfd)) return INVALID_REQUEST;
     if (fstat(memfd, &status) != 0 || status.st_size < 0 || (size_t)status.st_size < bytes)
         return INVALID_REQUEST;
     enum outcome outcome = body_new(out, memfd);
@@ -119,8 +123,8 @@ enum outcome body_append(struct body *body, const void *data, size_t bytes) {
 }
 
 enum outcome body_seal(struct body *body) {
-    if (body->memfd >= 0 && fcntl(body->memfd, F_ADD_SEALS, SEALS) != 0) return MEMORY_EXHAUSTED;
-    return OK;
+    if (body->memfd < 0 || is_sealed(body->memfd)) return OK;
+    return fcntl(body->memfd, F_ADD_SEALS, ALL_SEALS) == 0 ? OK : MEMORY_EXHAUSTED;
 }
 
 const uint8_t *body_data(struct body *body) {

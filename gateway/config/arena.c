@@ -1,5 +1,6 @@
 #include "gateway/config/arena.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -44,8 +44,7 @@ struct share {
 };
 
 struct pool_config {
-    struct pool_options
-        core; /* complete, in the core's units; max_reply_bytes from http.max_body */
+    struct pool_options core; /* complete; max_reply_bytes is http.max_body */
     uint32_t staged;
     char *cpus; /* "any", "auto" or a list such as "0-3,8" */
     uint32_t reserve_percent;

@@ -12,33 +12,32 @@ enum outcome draft_open(struct draft *draft, struct config *config, struct arena
     return scope_open(&draft->scope, &schema_program, config);
 }
 
-static enum outcome reserve_pool(struct draft *draft) {
-    if (draft->pools_count < draft->pools_capacity) return OK;
-    size_t capacity = draft->pools_capacity == 0 ? 8 : 2 * draft->pools_capacity;
-    struct pool_draft **pools =
-        arena_take(draft->scope.arena, capacity * sizeof(struct pool_draft *));
-    if (pools == NULL) return MEMORY_EXHAUSTED;
-    for (size_t i = 0; i < draft->pools_count; i++) pools[i] = draft->pools[i];
-    draft->pools = pools;
-    draft->pools_capacity = capacity;
-    return OK;
-}
-
-enum outcome draft_add_pool(struct draft *draft, const struct origin *origin,
+enum outcome draft_new_pool(struct draft *draft, size_t index, const struct origin *origin,
                             struct pool_draft **out) {
     *out = NULL;
     struct pool_draft *pool = arena_take(draft->scope.arena, sizeof *pool);
-    if (pool == NULL || reserve_pool(draft) != OK) return MEMORY_EXHAUSTED;
-    pool->index = draft->pools_count;
+    if (pool == NULL) return MEMORY_EXHAUSTED;
+    pool->index = index;
     pool->scope = (struct scope){.prefix = pool->prefix,
                                  .origin = *origin,
                                  .arena = draft->scope.arena,
                                  .report = draft->scope.report};
     draft_name_pool(pool, NULL);
     enum outcome outcome = scope_open(&pool->scope, &schema_pool, &pool->config);
-    if (outcome != OK) return outcome;
+    if (outcome == OK) *out = pool;
+    return outcome;
+}
+
+enum outcome draft_add_pool(struct draft *draft, struct pool_draft *pool) {
+    if (draft->pools_count == draft->pools_capacity) {
+        size_t capacity = draft->pools_capacity == 0 ? 8 : 2 * draft->pools_capacity;
+        struct pool_draft **pools = arena_take(draft->scope.arena, capacity * sizeof pool);
+        if (pools == NULL) return MEMORY_EXHAUSTED;
+        for (size_t i = 0; i < draft->pools_count; i++) pools[i] = draft->pools[i];
+        draft->pools = pools;
+        draft->pools_capacity = capacity;
+    }
     draft->pools[draft->pools_count++] = pool;
-    *out = pool;
     return OK;
 }
 

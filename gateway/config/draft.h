@@ -26,9 +26,10 @@ struct draft {
 
 enum outcome draft_open(struct draft *draft, struct config *config, struct arena *arena,
                         struct report *report, const struct origin *origin);
-/* A pool without any value, not even defaults. */
-enum outcome draft_add_pool(struct draft *draft, const struct origin *origin,
+/* A pool without any value, not even defaults; index: its place in the list. */
+enum outcome draft_new_pool(struct draft *draft, size_t index, const struct origin *origin,
                             struct pool_draft **out);
+enum outcome draft_add_pool(struct draft *draft, struct pool_draft *pool);
 void draft_clear_pools(struct draft *draft);
 /* Lines about the pool call it so; a name that is not allowed counts as none. NULL: none. */
 void draft_name_pool(struct pool_draft *pool, const char *name);

@@ -37,7 +37,7 @@ static void offer(struct match *match, const char *path) {
     char variable[PATH_BYTES];
     spell(path, variable);
     nearest_offer(&match->nearest, variable + strlen(OURS));
-    if (strcmp(variable, match->name) != 0) return;
+    if (strcmp(variable, match->name) != 0 || strcmp(path, match->path) == 0) return;
     char *place = match->path[0] == '\0' ? match->path : match->other;
     snprintf(place, PATH_BYTES, "%s", path);
 }

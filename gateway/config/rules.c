@@ -59,7 +59,9 @@ static void expect_order(const struct scope *scope, const char *small_path, uint
                          const char *large_path, uint64_t large) {
     if (small <= large || !is_sound(scope, small_path) || !is_sound(scope, large_path)) return;
     blame(scope, later(scope, small_path, large_path),
-          "%s is above %s, allowed is at most the same", small_path, large_path);
+          "%s (%s) is above %s (%s), allowed is at most the same", small_path,
+          scope_setting(scope, small_path)->text, large_path,
+          scope_setting(scope, large_path)->text);
 }
 
 static void check_available(const struct scope *scope) {
@@ -83,7 +85,7 @@ static void check_door(const struct draft *draft, const char *path,
     if (!is_sound(scope, "auth.allow_anonymous") || !is_sound(scope, "auth.keys_file")) return;
     blame(scope, path,
           "%s can be reached from other machines and nobody would be asked for a key, allowed is a "
-          "loopback address, auth.keys_file, or auth.allow_anonymous: true",
+          "loopback address, or auth.allow_anonymous: true",
           listen->text);
 }
 
@@ -145,7 +147,6 @@ static void check_pool(const struct draft *draft, const struct pool_draft *pool)
 void rules_check(struct draft *draft, bool allow_chaos) {
     const struct config *config = draft->config;
     const struct scope *scope = &draft->scope;
-    const struct setting *pools = scope_setting(scope, "pools");
     check_doors(draft);
     expect_order(scope, "drain.grace", config->drain.grace_ns, "drain.timeout",
                  config->drain.timeout_ns);

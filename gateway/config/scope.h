@@ -15,10 +15,10 @@ struct pair;
 
 /* What is known of one key. */
 struct setting {
-    struct origin origin;
-    const char *text; /* a scalar as it was written last; "..." for a list, "" for nothing */
-    bool given;       /* by more than its default */
-    bool broken;      /* the last value was a mistake: checks across keys leave it alone */
+    struct origin origin; /* name NULL: nobody has set it, not even a default */
+    const char *text;     /* a scalar as it was written last; "..." for a list, "" for nothing */
+    bool given;           /* by more than its default */
+    bool broken;          /* the last value was a mistake: checks across keys leave it alone */
 };
 
 struct scope {

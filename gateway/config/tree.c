@@ -136,14 +136,18 @@ static const char *member_text(struct document *document, const yaml_node_t *map
     return NULL;
 }
 
-static enum outcome set_pool(struct draft *draft, struct document *document, yaml_node_t *node) {
+static enum outcome set_pool(struct draft *draft, size_t index, struct document *document,
+                             yaml_node_t *node) {
     struct origin origin = document_origin(document, node);
     struct pool_draft *pool;
-    enum outcome outcome = draft_add_pool(draft, &origin, &pool);
+    enum outcome outcome = draft_new_pool(draft, index, &origin, &pool);
     if (outcome == OK) outcome = tree_set_defaults(draft, &pool->scope);
     if (outcome != OK) return outcome;
-    if (node->type == YAML_MAPPING_NODE) draft_name_pool(pool, member_text(document, node, "name"));
-    return tree_set_group(draft, &pool->scope, document, node, "");
+    bool map = node->type == YAML_MAPPING_NODE;
+    if (map) draft_name_pool(pool, member_text(document, node, "name"));
+    outcome = tree_set_group(draft, &pool->scope, document, node, "");
+    /* What is no map is one mistake, not a pool without a name and a worker as well. */
+    return outcome == OK && (map || document_is_null(node)) ? draft_add_pool(draft, pool) : outcome;
 }
 
 static enum outcome set_pools(struct draft *draft, size_t key, struct document *document,
@@ -159,8 +163,8 @@ static enum outcome set_pools(struct draft *draft, size_t key, struct document *
     }
     enum outcome outcome = OK;
     for (size_t i = 0; i < count && outcome == OK && !report_full(draft->scope.report); i++)
-        outcome =
-            set_pool(draft, document, document_node(document, node->data.sequence.items.start[i]));
+        outcome = set_pool(draft, i, document,
+                           document_node(document, node->data.sequence.items.start[i]));
     return outcome;
 }
 

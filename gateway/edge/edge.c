@@ -2,7 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "gateway/edge/linger.h"
+#include "gateway/edge/farewell.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -19,7 +19,7 @@
 #define EVENTS_PER_TURN  256
 #define TICK_MS          250
 #define BACKOFF_MS       100
-#define LINGER_NS        (2 * CLOCK_S)
+#define FAREWELL_NS        (2 * CLOCK_S)
 #define PROBE_TIMEOUT_NS CLOCK_S /* a probe speaks at once */
 #define BACKLOG          4096    /* the kernel cuts it to net.core.somaxconn */
 
@@ -36,7 +36,7 @@ struct edge {
     uint32_t max_connections;
     size_t count, places;
     struct list_node silent[EDGE_ROOM_COUNT];
-    struct linger linger;
+    struct farewell farewell;
     struct edge_client *free;
     struct edge_client clients[];
 };
@@ -65,7 +65,7 @@ static void say(int fd, const char *answer) {
 
 static void refuse(struct edge *edge, int fd) {
     say(fd, edge->door->answer_full);
-    linger_add(&edge->linger, fd, clock_now_ns() + LINGER_NS);
+    farewell_add(&edge->farewell, fd, clock_now_ns() + FAREWELL_NS);
     arm_tick(edge);
 }
 
@@ -110,7 +110,7 @@ void edge_forget(struct edge *edge, struct edge_client *client) {
     int fd = client->linger ? fcntl(client->fd, F_DUPFD_CLOEXEC, 3) : -1;
     client_free(edge, client);
     if (fd < 0) return;
-    linger_add(&edge->linger, fd, clock_now_ns() + LINGER_NS);
+    farewell_add(&edge->farewell, fd, clock_now_ns() + FAREWELL_NS);
     arm_tick(edge);
 }
 
@@ -141,8 +141,8 @@ static void on_watch(uv_poll_t *poll, int status, int events) {
     struct epoll_event ready[EVENTS_PER_TURN];
     int count = epoll_wait(edge->watch, ready, EVENTS_PER_TURN, 0);
     for (int i = 0; i < count; i++) {
-        if ((ready[i].data.u64 & LINGER_TAG) != 0)
-            linger_event(&edge->linger, ready[i].data.u64);
+        if ((ready[i].data.u64 & FAREWELL_TAG) != 0)
+            farewell_event(&edge->farewell, ready[i].data.u64);
         else
             client_event(edge, &ready[i]);
     }
@@ -164,8 +164,8 @@ static void on_tick(uv_timer_t *timer) {
         }
         waiting = waiting || !list_empty(&edge->silent[room]);
     }
-    linger_expire(&edge->linger, now_ns);
-    if (!waiting && edge->linger.count == 0) uv_timer_stop(timer);
+    farewell_expire(&edge->farewell, now_ns);
+    if (!waiting && edge->farewell.count == 0) uv_timer_stop(timer);
 }
 
 /* --- accept --- */
@@ -329,7 +329,7 @@ enum outcome edge_open(struct edge **out, uv_loop_t *loop, const struct edge_opt
         free(edge);
         return MEMORY_EXHAUSTED;
     }
-    linger_init(&edge->linger, edge->watch);
+    farewell_init(&edge->farewell, edge->watch);
     start_handles(edge, loop);
     *out = edge;
     return OK;
@@ -359,7 +359,7 @@ void edge_close(struct edge *edge) {
     assert(edge->count == 0);
     edge_stop_listening(edge);
     edge->closing = true;
-    linger_expire(&edge->linger, CLOCK_NEVER);
+    farewell_expire(&edge->farewell, CLOCK_NEVER);
     uv_close((uv_handle_t *)&edge->listener_poll, on_handle_closed);
     uv_close((uv_handle_t *)&edge->watch_poll, on_handle_closed);
     uv_close((uv_handle_t *)&edge->backoff, on_handle_closed);

@@ -13,7 +13,9 @@ static float vectors[2][4096];
 
 /* ---- arranging and reading ---- */
 
-static void load_embed(void) { embed = plugin_loaded("embed", NULL, NULL); }
+static void load_embed(void) {
+    embed = plugin_loaded("embed", NULL, NULL);
+}
 
 static json_t *answer_json(struct answer answer) {
     ck_assert_msg(answer.kind == ANSWER_WHOLE, "%s", answer.message);
@@ -88,9 +90,13 @@ static char *many_inputs(size_t count, const char *text) {
 
 START_TEST(a_vector_has_the_configured_length_and_norm_one) {
     load_embed();
-    const char *texts[] = {"a", "Poolgate", "The same word, the same word, the same word.",
+    const char *texts[] = {"a",
+                           "Poolgate",
+                           "The same word, the same word, the same word.",
                            "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich",
-                           "Съешь же ещё этих мягких французских булок", "排队的人都在等", "👋🌍"};
+                           "Съешь же ещё этих мягких французских булок",
+                           "排队的人都在等",
+                           "👋🌍"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         embed_text(texts[i], vectors[0]);
         ck_assert_double_eq_tol(product(vectors[0], vectors[0], DIMENSIONS), 1, 1e-6);
@@ -258,7 +264,8 @@ END_TEST
 
 START_TEST(the_answer_names_the_model_and_counts_words) {
     load_embed();
-    json_t *list = ask(JSON, "{\"input\":[\"one two\",\"three\"],\"model\":\"any\",\"user\":\"u\"}");
+    json_t *list =
+        ask(JSON, "{\"input\":[\"one two\",\"three\"],\"model\":\"any\",\"user\":\"u\"}");
     ck_assert_str_eq(json_string_value(json_object_get(list, "object")), "list");
     ck_assert_str_eq(json_string_value(json_object_get(list, "model")), "poolgate-lexical-384");
     ck_assert_uint_eq(json_array_size(json_object_get(list, "data")), 2);
@@ -417,10 +424,12 @@ START_TEST(a_text_may_have_a_mebibyte_and_no_more) {
 END_TEST
 
 START_TEST(what_is_not_text_in_utf8_is_unsupported) {
-    static const char *const types[] = {
-        "image/png", "application/jsonp",
-        "text/html", "json",
-        "text/plain; charset=iso-8859-1", "application/json; charset=utf-16"};
+    static const char *const types[] = {"image/png",
+                                        "application/jsonp",
+                                        "text/html",
+                                        "json",
+                                        "text/plain; charset=iso-8859-1",
+                                        "application/json; charset=utf-16"};
     load_embed();
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         answer_is_error(plugin_ask_text(&embed, types[i], "", "{\"input\":\"a\"}"),
@@ -460,9 +469,8 @@ START_TEST(the_dimensions_can_be_configured) {
 END_TEST
 
 START_TEST(a_bad_argument_is_a_load_error_that_says_what_is_allowed) {
-    static const char *const bad[] = {"",   "7",     "4097", "-8",
-                                      " 8", "8 ",    "384.0", "many",
-                                      "99999999999999999999"};
+    static const char *const bad[] = {
+        "", "7", "4097", "-8", " 8", "8 ", "384.0", "many", "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         plugin_refuses_argument("embed", "dimensions", bad[i],
                                 "dimensions: not allowed; allowed: a whole number from 8 to 4096");

@@ -204,7 +204,7 @@ static void operate_garbage(const struct call *call, uint64_t none) {
 
 static void operate_stderr(const struct call *call, uint64_t kib) {
     for (uint64_t i = 0; i < kib * 16 && !poolgate_cancelled(call->reply); i++)
-        fprintf(stderr, "echo: line %020" PRIu64 " of a flood that was asked for it\n", i);
+        fprintf(stderr, "echo: line %022" PRIu64 " of a flood that was asked for\n", i);
     echo_as_configured(call);
 }
 

@@ -1,0 +1,362 @@
+#include "gateway/http/server.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "gateway/http/exchange.h"
+#include "gateway/http/invoke.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROBE_CONNECTIONS  64 /* places above http.max_connections, where only probes are answered */
+#define IDLE_TIMEOUT_S     75u
+#define CONNECTION_MEMORY  ((size_t)32 * 1024) /* bounds a request's headers; zeroed per request */
+#define PUMP_ROUNDS        16
+#define ANSWER(status, type, body)                                                                 \
+    "HTTP/1.1 " status "\r\nContent-Type: " type "\r\nRetry-After: 1\r\nConnection: close\r\n"     \
+    "Cache-Control: no-store\r\n\r\n" body
+
+struct http_server {
+    struct front front;
+    struct MHD_Daemon *daemon;
+    uv_loop_t loop;
+    uv_poll_t daemon_poll;
+    uv_timer_t daemon_timer, stop_timer;
+    uv_idle_t daemon_idle;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    pthread_t thread;
+    struct edge_client *arriving; /* handed over right now */
+    uint64_t timer_due_ms, woke_ns, complained_ns;
+    bool stopping, stop_now;
+    char address[80];
+};
+
+/* --- libmicrohttpd's side --- */
+
+static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection, const char *target,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *bytes, void **context) {
+    struct http_server *server = owner;
+    if (*context == NULL)
+        return exchange_begin(&server->front, connection, method, target, version, context);
+    if (*bytes > 0) return exchange_body(*context, data, bytes);
+    return exchange_continue(*context);
+}
+
+static void on_completed(void *owner, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code) {
+    (void)owner, (void)connection, (void)code;
+    if (*context != NULL) exchange_end(*context);
+    *context = NULL;
+}
+
+static void on_connection(void *owner, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code) {
+    (void)connection;
+    struct http_server *server = owner;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *socket_context = server->arriving;
+        metrics_connections(server->front.metrics, FRONTEND_HTTP, 1);
+        return;
+    }
+    if (*socket_context == server->arriving) server->arriving = NULL;
+    edge_forget(server->front.edge, *socket_context);
+    metrics_connections(server->front.metrics, FRONTEND_HTTP, -1);
+}
+
+/* The path is decoded by us, once. */
+static size_t keep_escapes(void *owner, struct MHD_Connection *connection, char *text) {
+    (void)owner, (void)connection;
+    return strlen(text);
+}
+
+/* Clients can make the library complain as often as they like: one line a second. */
+static void on_library_log(void *owner, const char *format, va_list arguments) {
+    struct http_server *server = owner;
+    char text[256];
+    uint64_t now_ns = clock_now_ns();
+    if (server->complained_ns != 0 && now_ns - server->complained_ns < CLOCK_S) return;
+    server->complained_ns = now_ns;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    vsnprintf(text, sizeof text, format, arguments);
+#pragma GCC diagnostic pop
+    text[strcspn(text, "\n")] = '\0';
+    log_event(LOG_DEBUG, "http library", LOG_STR("text", text));
+}
+
+/* --- the edge's side --- */
+
+static void on_enter(void *owner, struct edge_client *client, const struct sockaddr *address,
+                     socklen_t address_bytes) {
+    struct http_server *server = owner;
+    server->arriving = client;
+    enum MHD_Result added =
+        MHD_add_connection(server->daemon, client->fd, address, address_bytes);
+    /* On failure it has closed the socket; it said so only if it had begun with it. */
+    if (added != MHD_YES && server->arriving != NULL) edge_forget(server->front.edge, client);
+    server->arriving = NULL;
+}
+
+static void on_left(void *owner, struct edge_client *client) {
+    (void)owner;
+    if (client->owner != NULL) invoke_left(client->owner);
+}
+
+static const struct edge_door door = {
+    .enter = on_enter,
+    .left = on_left,
+    .answer_full = ANSWER("503 Service Unavailable", "application/problem+json",
+                          "{\"type\":\"urn:poolgate:problem:queue_full\",\"title\":\"The queue is "
+                          "full\",\"status\":503,\"detail\":\"there are too many connections\","
+                          "\"instance\":\"/\",\"code\":\"queue_full\",\"request_id\":\"\","
+                          "\"source\":\"gateway\",\"retry_after_ms\":1000}\n"),
+    .answer_slow = ANSWER("408 Request Timeout", "text/plain; charset=utf-8",
+                          "No whole request came within http.header_timeout.\n"),
+};
+
+/* --- the loop --- */
+
+/* Runs the library until it has nothing left that could be done without waiting. */
+static void pump(struct http_server *server) {
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+    for (int round = 0; round < PUMP_ROUNDS; round++) {
+        MHD_run(server->daemon);
+        if (MHD_get_timeout(server->daemon, &wait_ms) != MHD_YES || wait_ms > 0) return;
+    }
+}
+
+static void on_daemon_poll(uv_poll_t *poll, int status, int events) {
+    (void)status, (void)events;
+    pump(poll->data);
+}
+
+static void on_daemon_timer(uv_timer_t *timer) {
+    pump(timer->data);
+}
+
+static void on_daemon_idle(uv_idle_t *idle) {
+    pump(idle->data);
+}
+
+static void on_stop_timer(uv_timer_t *timer) {
+    struct http_server *server = timer->data;
+    server->stop_now = true;
+}
+
+static void on_messages(void *owner, const struct message *batch, size_t count) {
+    struct http_server *server = owner;
+    for (size_t i = 0; i < count; i++) {
+        if (batch[i].kind == FRONT_ANSWERED) {
+            invoke_answered(batch[i].pointer);
+            continue;
+        }
+        assert(batch[i].kind == FRONT_STOP);
+        server->stopping = true;
+        uv_timer_start(&server->stop_timer, on_stop_timer, batch[i].id, 0);
+        edge_stop_listening(server->front.edge);
+    }
+    if (server->daemon != NULL) pump(server);
+}
+
+static void finish(struct http_server *server) {
+    assert(server->front.waiting == 0); /* a suspended connection would abort the daemon's stop */
+    uv_close((uv_handle_t *)&server->daemon_poll, NULL);
+    MHD_stop_daemon(server->daemon);
+    server->daemon = NULL;
+    assert(server->front.exchanges == 0);
+    edge_close(server->front.edge);
+    channel_close(server->front.channel);
+    uv_close((uv_handle_t *)&server->daemon_timer, NULL);
+    uv_close((uv_handle_t *)&server->stop_timer, NULL);
+    uv_close((uv_handle_t *)&server->daemon_idle, NULL);
+    uv_close((uv_handle_t *)&server->prepare, NULL);
+    uv_close((uv_handle_t *)&server->check, NULL);
+}
+
+/* Before the loop sleeps: it may sleep no longer than the library allows. */
+static void on_prepare(uv_prepare_t *prepare) {
+    struct http_server *server = prepare->data;
+    bool done = server->front.exchanges == 0 || server->stop_now;
+    if (server->stopping && done && server->front.waiting == 0) {
+        finish(server);
+        return;
+    }
+    if (server->woke_ns != 0)
+        metrics_loop_lag(server->front.metrics, FRONTEND_HTTP, clock_now_ns() - server->woke_ns);
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    bool waits = MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES;
+    if (waits && wait_ms == 0) {
+        uv_idle_start(&server->daemon_idle, on_daemon_idle);
+        return;
+    }
+    uv_idle_stop(&server->daemon_idle);
+    if (!waits) return;
+    /* A timer that comes too early does no harm, so it is moved only when it would come too late. */
+    uint64_t due_ms = uv_now(&server->loop) + wait_ms;
+    if (uv_is_active((uv_handle_t *)&server->daemon_timer) && server->timer_due_ms <= due_ms) return;
+    server->timer_due_ms = due_ms;
+    uv_timer_start(&server->daemon_timer, on_daemon_timer, wait_ms, 0);
+}
+
+static void on_check(uv_check_t *check) {
+    struct http_server *server = check->data;
+    server->woke_ns = clock_now_ns();
+}
+
+static void *http_main(void *owner) {
+    struct http_server *server = owner;
+    pthread_setname_np(pthread_self(), "http");
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+/* --- life --- */
+
+static struct MHD_Daemon *start_daemon(struct http_server *server) {
+    const struct config *config = server->front.config;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0,
+        NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, server,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->http.max_connections + PROBE_CONNECTIONS + 1,
+        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+        MHD_OPTION_END);
+}
+
+static void start_handles(struct http_server *server) {
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    int failed = uv_poll_init(&server->loop, &server->daemon_poll, info->epoll_fd);
+    assert(failed == 0);
+    uv_timer_init(&server->loop, &server->daemon_timer);
+    uv_timer_init(&server->loop, &server->stop_timer);
+    uv_idle_init(&server->loop, &server->daemon_idle);
+    uv_prepare_init(&server->loop, &server->prepare);
+    uv_check_init(&server->loop, &server->check);
+    server->daemon_poll.data = server->daemon_timer.data = server->stop_timer.data = server;
+    server->daemon_idle.data = server->prepare.data = server->check.data = server;
+    uv_poll_start(&server->daemon_poll, UV_READABLE, on_daemon_poll);
+    uv_prepare_start(&server->prepare, on_prepare);
+    uv_check_start(&server->check, on_check);
+}
+
+static enum outcome open_front(struct front *front, const struct http_server_options *options) {
+    const struct config *config = options->config;
+    size_t pools = gate_pools_count(options->gate);
+    front->gate = options->gate;
+    front->metrics = options->metrics;
+    front->config = config;
+    front->memory_limit_bytes = options->memory_limit_bytes;
+    bool has_keys = config->auth.keys_file != NULL && config->auth.keys_file[0] != '\0';
+    front->trust_tenant = config->auth.trust_tenant_header == TRUST_YES ||
+                          (config->auth.trust_tenant_header == TRUST_DEFAULT &&
+                           config->http.listen.loopback && !has_keys);
+    front->accounts = calloc(pools + 1, sizeof *front->accounts);
+    if (front->accounts == NULL) return MEMORY_EXHAUSTED;
+    for (size_t i = 0; i < pools; i++)
+        front->accounts[i] = (struct body_account){.gate = front->gate, .pool = (uint32_t)i};
+    return live_requests_open(&front->live, config->http.max_connections + PROBE_CONNECTIONS);
+}
+
+static void free_server(struct http_server *server) {
+    if (server->front.live.buckets != NULL) live_requests_close(&server->front.live);
+    free(server->front.accounts);
+    free(server);
+}
+
+static enum outcome open_edge(struct http_server *server) {
+    const struct config *config = server->front.config;
+    const struct listen_address *listen = &config->http.listen;
+    const struct edge_options options = {
+        .host = listen->host,
+        .port = listen->port,
+        .max_connections = config->http.max_connections,
+        .probe_connections = PROBE_CONNECTIONS,
+        .header_timeout_ns = config->http.header_timeout_ns,
+    };
+    enum outcome outcome = edge_open(&server->front.edge, &server->loop, &options, &door, server);
+    if (outcome != OK) return outcome;
+    bool brackets = strchr(listen->host, ':') != NULL;
+    snprintf(server->address, sizeof server->address, "%s%s%s:%u", brackets ? "[" : "", listen->host,
+             brackets ? "]" : "", edge_port(server->front.edge));
+    return OK;
+}
+
+/* Everything that can fail, in the order in which finish() takes it down. */
+static enum outcome open_parts(struct http_server *server) {
+    size_t places = (size_t)server->front.config->http.max_connections + PROBE_CONNECTIONS + 1;
+    enum outcome outcome =
+        channel_open(&server->front.channel, &server->loop, places, on_messages, server);
+    if (outcome != OK) return outcome;
+    outcome = open_edge(server);
+    if (outcome != OK) goto no_edge;
+    server->daemon = start_daemon(server);
+    if (server->daemon == NULL) goto no_daemon;
+    start_handles(server);
+    if (pthread_create(&server->thread, NULL, http_main, server) == 0) return OK;
+    finish(server);
+    return MEMORY_EXHAUSTED;
+no_daemon:
+    outcome = MEMORY_EXHAUSTED;
+    edge_close(server->front.edge);
+no_edge:
+    channel_close(server->front.channel);
+    return outcome;
+}
+
+enum outcome http_server_open(struct http_server **out, const struct http_server_options *options) {
+    *out = NULL;
+    struct http_server *server = calloc(1, sizeof *server);
+    if (server == NULL) return MEMORY_EXHAUSTED;
+    enum outcome outcome = open_front(&server->front, options);
+    if (outcome != OK) {
+        free_server(server);
+        return outcome;
+    }
+    if (uv_loop_init(&server->loop) != 0) {
+        free_server(server);
+        return MEMORY_EXHAUSTED;
+    }
+    outcome = open_parts(server);
+    if (outcome != OK) {
+        int error = errno;
+        uv_run(&server->loop, UV_RUN_DEFAULT); /* closes what was opened */
+        int closed = uv_loop_close(&server->loop);
+        assert(closed == 0);
+        free_server(server);
+        errno = error;
+        return outcome;
+    }
+    *out = server;
+    return OK;
+}
+
+const char *http_server_address(const struct http_server *server) {
+    return server->address;
+}
+
+void http_server_drain(struct http_server *server) {
+    atomic_store(&server->front.draining, true);
+}
+
+void http_server_close(struct http_server *server, uint64_t timeout_ns) {
+    http_server_drain(server);
+    enum outcome sent = channel_try_send(
+        server->front.channel,
+        (struct message){.kind = FRONT_STOP, .id = timeout_ns / CLOCK_MS});
+    assert(sent == OK);
+    pthread_join(server->thread, NULL);
+    int closed = uv_loop_close(&server->loop);
+    assert(closed == 0);
+    free_server(server);
+}
