@@ -129,7 +129,8 @@ class Gateway:
             if time.monotonic() - began > 120:
                 raise Wrong("the pools have not started within 120 s")
             time.sleep(0.02)
-        print(f"  {time.monotonic() - began:5.1f} s  {', '.join(slot['id'] + ' ' + slot['state'] for slot in self.slots())}")
+        now = ", ".join(f"{slot['id']} {slot['state']}" for slot in self.slots())
+        print(f"  {time.monotonic() - began:5.1f} s  {now}")
 
     def until(self, condition, seconds, what):
         end = time.monotonic() + seconds
@@ -156,8 +157,8 @@ class Gateway:
             raise Wrong(f"{path}: {error.code} {text}") from None
         if what:
             parts = dict(re.findall(r"(queue|cold|run);dur=([0-9.]+)", fields["Server-Timing"] or ""))
-            self.times.append((what, fields["Poolgate-Slot"], *(f"{float(parts[part]):.1f}" for part in ("queue", "cold", "run")),
-                               f"{(time.monotonic() - began) * 1000:.1f}"))
+            spent = [f"{float(parts[part]):.1f}" for part in ("queue", "cold", "run")]
+            self.times.append((what, fields["Poolgate-Slot"], *spent, f"{(time.monotonic() - began) * 1000:.1f}"))
         return data
 
     def slots(self):
@@ -195,7 +196,8 @@ def embed_sentences(gateway):
     print()
     verdict(all(abs(math.sqrt(near[i][i]) - 1) < 1e-3 for i in range(len(vectors))), "every vector has length 1")
     verdict(again["data"][0]["embedding"] == vectors[0], "the same text gives the same vector, alone and in a batch")
-    verdict(near[0][1] > near[0][5] and near[3][4] > near[3][5], "sentences that say the same are nearer than those that do not")
+    nearer = near[0][1] > near[0][5] and near[3][4] > near[3][5]
+    verdict(nearer, "sentences that say the same are nearer than those that do not")
 
 
 def read_page(gateway):
@@ -203,14 +205,16 @@ def read_page(gateway):
     path = "/v1/pools/ocr/invoke"
     show_curl(path, "-H 'Content-Type: image/png'", "--data-binary @demo/page.png")
     picture = PAGE.read_bytes()
-    text = gateway.ask(path, picture, {"Content-Type": "image/png"}, f"ocr, {len(picture) / 1024:.0f} KiB picture").decode()
+    what = f"ocr, {len(picture) / 1024:.0f} KiB picture"
+    text = gateway.ask(path, picture, {"Content-Type": "image/png"}, what).decode()
     for line in text.rstrip().splitlines():
         print(f"  {Paint.dim('│')} {line}")
     began = time.monotonic()
     share = accuracy(PAGE.with_suffix(".txt").read_text(), text)
     took = time.monotonic() - began
     print()
-    verdict(share >= WANTED, f"{share:.2%} of the characters are right, at least {WANTED:.0%} must be (compared in {took:.2f} s)")
+    right = f"{share:.2%} of the characters are right, at least {WANTED:.0%} must be"
+    verdict(share >= WANTED, f"{right} (compared in {took:.2f} s)")
 
 
 def show_state(gateway):
@@ -253,7 +257,7 @@ def main():
     finally:
         if gateway.process.poll() is None:
             gateway.stop()
-    print(f"\n{Paint.good('All right.')} Try it yourself: make run, then the curl lines above with URL=http://127.0.0.1:8080")
+    print(f"\n{Paint.good('All right.')} Try it yourself: make run, then the curl lines with URL=http://127.0.0.1:8080")
 
 
 main()

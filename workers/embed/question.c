@@ -8,7 +8,7 @@
 
 /* A question is an object in which one list may lie. */
 #define DEPTH_MAX  4
-#define VALUES_MAX (2 * QUESTION_TEXTS_MAX)
+#define VALUES_MAX ((size_t)2 * QUESTION_TEXTS_MAX)
 #define MEMBERS    "input, model, dimensions, encoding_format, user"
 #define TYPES      "application/json, text/plain; in UTF-8"
 
