@@ -21,7 +21,7 @@ static const char *const frontend_names[] = {
     FRONTENDS(FRONTEND_TEXT)};
 
 enum outcome metrics_open(struct metrics **out, size_t pools_count) {
-    *out = calloc(1, sizeof(struct metrics) + (pools_count + 1) * sizeof (*out)->answered[0]);
+    *out = calloc(1, sizeof(struct metrics) + (pools_count + 1) * sizeof(*out)->answered[0]);
     if (*out == NULL) return MEMORY_EXHAUSTED;
     (*out)->pools_count = pools_count;
     return OK;
@@ -65,7 +65,8 @@ static void histogram(FILE *out, const char *name, const char *label, const char
                 (double)histogram_bounds_ns[i] / 1e9, sum);
     }
     sum += histogram->buckets[HISTOGRAM_BUCKETS - 1];
-    fprintf(out, "poolgate_%s_bucket{%s=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, label, value, sum);
+    fprintf(out, "poolgate_%s_bucket{%s=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, label, value,
+            sum);
     fprintf(out, "poolgate_%s_sum{%s=\"%s\"} %.9f\n", name, label, value,
             (double)histogram->sum_ns / 1e9);
     fprintf(out, "poolgate_%s_count{%s=\"%s\"} %" PRIu64 "\n", name, label, value, sum);
@@ -142,7 +143,8 @@ static void write_slots(const struct snapshot *snapshot, FILE *out) {
                             worker_state_name((enum worker_state)to),
                             pool->transitions_total[from][to]);
     }
-    family(out, "slot_restarts_total", "counter", "Workers started again, by why the last one ended.");
+    family(out, "slot_restarts_total", "counter",
+           "Workers started again, by why the last one ended.");
     for (size_t i = 0; i < snapshot->pools_count; i++)
         for (int reason = 0; reason < REASON_COUNT; reason++)
             if (snapshot->pools[i].restarts_by_reason[reason] != 0)

@@ -34,9 +34,11 @@ static enum outcome apply_yaml(struct draft *draft, const struct origin *origin,
     enum outcome outcome =
         document_open(&document, draft->scope.report, origin, "", "configuration", text, bytes);
     if (outcome != OK) return outcome;
-    outcome = tree_set_group(draft, &draft->scope, &document, document_root(&document), "");
+    yaml_node_t *root = document_root(&document);
+    outcome = tree_set_group(draft, &draft->scope, &document, root, "");
+    bool map = root->type == YAML_MAPPING_NODE || document_is_null(root);
     document_close(&document);
-    return outcome;
+    return outcome == OK && !map ? INVALID_REQUEST : outcome;
 }
 
 static void refuse_file(struct draft *draft, const struct origin *origin, const char *what) {

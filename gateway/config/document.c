@@ -3,11 +3,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A text on its way to becoming a document. */
 struct loader {
     yaml_parser_t parser;
     struct report *report;
     const struct origin *origin;
-    const char *prefix, *path;
+    const char *prefix, *path; /* the key that the text belongs to */
     const char *text;
     size_t bytes;
 };
@@ -39,19 +40,68 @@ static enum outcome explain(const struct loader *loader) {
     return INVALID_REQUEST;
 }
 
-/* After the document that was taken nothing but the end may come. */
-static enum outcome expect_end(struct loader *loader) {
-    yaml_document_t next;
-    if (!yaml_parser_load(&loader->parser, &next)) return explain(loader);
-    const yaml_node_t *root = yaml_document_get_root_node(&next);
-    bool end = root == NULL;
-    if (!end) {
-        struct origin origin = at_line(loader->origin, next.start_mark.line);
-        report_mistake(loader->report, &origin, loader->prefix, loader->path,
-                       "has a second document, allowed is one");
+static enum outcome begin(struct loader *loader) {
+    if (!yaml_parser_initialize(&loader->parser)) return MEMORY_EXHAUSTED;
+    yaml_parser_set_encoding(&loader->parser, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&loader->parser, (const unsigned char *)loader->text,
+                                 loader->bytes);
+    return OK;
+}
+
+static enum outcome refuse(const struct loader *loader, const yaml_event_t *event,
+                           const char *why) {
+    struct origin origin = at_line(loader->origin, event->start_mark.line);
+    report_mistake(loader->report, &origin, loader->prefix, loader->path, "%s", why);
+    return INVALID_REQUEST;
+}
+
+struct survey {
+    size_t documents, depth;
+};
+
+static enum outcome survey_event(const struct loader *loader, struct survey *survey,
+                                 const yaml_event_t *event) {
+    switch (event->type) {
+    case YAML_DOCUMENT_START_EVENT:
+        if (++survey->documents > 1)
+            return refuse(loader, event, "has a second document, allowed is one");
+        return OK;
+    case YAML_SEQUENCE_START_EVENT:
+    case YAML_MAPPING_START_EVENT:
+        if (++survey->depth > DOCUMENT_DEPTH)
+            return refuse(loader, event, "is nested too deeply, allowed are 64 levels");
+        return OK;
+    case YAML_SEQUENCE_END_EVENT:
+    case YAML_MAPPING_END_EVENT: survey->depth--; return OK;
+    default: return OK;
     }
-    yaml_document_delete(&next);
-    return end ? OK : INVALID_REQUEST;
+}
+
+/* Looks through the text before anything is built of it: libyaml takes minutes for a megabyte of
+ * opening brackets, and says nothing about what follows the first document. */
+static enum outcome look_through(struct loader *loader, struct survey *survey) {
+    enum outcome outcome = begin(loader);
+    if (outcome != OK) return outcome;
+    for (bool end = false; !end && outcome == OK;) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(&loader->parser, &event)) {
+            outcome = explain(loader);
+        } else {
+            outcome = survey_event(loader, survey, &event);
+            end = event.type == YAML_STREAM_END_EVENT;
+            yaml_event_delete(&event);
+        }
+    }
+    yaml_parser_delete(&loader->parser);
+    return outcome;
+}
+
+static enum outcome load(struct loader *loader, yaml_document_t *yaml) {
+    enum outcome outcome = begin(loader);
+    if (outcome != OK) return outcome;
+    if (!yaml_parser_load(&loader->parser, yaml)) outcome = explain(loader);
+    yaml_parser_delete(&loader->parser);
+    return outcome;
 }
 
 enum outcome document_open(struct document *document, struct report *report,
@@ -63,22 +113,15 @@ enum outcome document_open(struct document *document, struct report *report,
                             .path = path,
                             .text = text,
                             .bytes = bytes};
-    memset(document, 0, sizeof *document);
-    document->origin = *origin;
-    if (!yaml_parser_initialize(&loader.parser)) return MEMORY_EXHAUSTED;
-    yaml_parser_set_encoding(&loader.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&loader.parser, (const unsigned char *)text, bytes);
-
-    enum outcome outcome = OK;
-    bool loaded = yaml_parser_load(&loader.parser, &document->yaml) == 1;
-    bool empty = loaded && document_root(document) == NULL;
-    if (!loaded)
-        outcome = explain(&loader);
-    else if (!empty)
-        outcome = expect_end(&loader);
-    if (loaded && (empty || outcome != OK)) yaml_document_delete(&document->yaml);
-    yaml_parser_delete(&loader.parser);
-    return empty ? document_open(document, report, origin, prefix, path, "null", 4) : outcome;
+    struct survey survey = {.documents = 0};
+    *document = (struct document){.origin = *origin};
+    enum outcome outcome = look_through(&loader, &survey);
+    if (outcome != OK) return outcome;
+    if (survey.documents == 0) {
+        loader.text = "null";
+        loader.bytes = strlen(loader.text);
+    }
+    return load(&loader, &document->yaml);
 }
 
 void document_close(struct document *document) {

@@ -1,8 +1,8 @@
 /* document - one YAML document in memory.
  * thread: the owner's.
  * owns:   its nodes; document_close releases them.
- * fails:  INVALID_REQUEST: the text is no single YAML document, which was reported;
- *         MEMORY_EXHAUSTED. Then nothing is open.
+ * fails:  INVALID_REQUEST: the text is no single YAML document, or nested deeper than
+ *         DOCUMENT_DEPTH, which was reported; MEMORY_EXHAUSTED. Then nothing is open.
  *
  * An alias is the node of its anchor, so nodes may form cycles: whoever walks them must be bounded
  * by something else, as the schema is. */
@@ -14,6 +14,8 @@
 
 #include <stdbool.h>
 #include <yaml.h>
+
+#define DOCUMENT_DEPTH 64
 
 struct document {
     yaml_document_t yaml;

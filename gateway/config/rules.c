@@ -152,7 +152,8 @@ void rules_check(struct draft *draft, bool allow_chaos) {
                  config->drain.timeout_ns);
     if (config->chaos_count > 0 && !allow_chaos)
         blame(scope, "chaos", "faults are asked for, allowed is nothing without --allow-chaos");
-    if (!pools->given) blame(scope, "pools", "is missing, allowed is a list of at least one pool");
+    if (scope_setting(scope, "pools")->origin.name == NULL)
+        blame(scope, "pools", "is missing, allowed is a list of at least one pool");
     check_available(scope);
     for (size_t i = 0; i < draft->pools_count; i++) check_pool(draft, draft->pools[i]);
 }

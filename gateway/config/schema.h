@@ -21,7 +21,7 @@
     X(PERCENT, "a percentage", uint32_t)                                                           \
     X(SHARE, "a size or a percentage", struct share)                                               \
     X(CHOICE, "one of the choices", unsigned)                                                      \
-    X(TEXT, "a fitting text", char *)                                                              \
+    X(TEXT, "usable", char *)                                                                      \
     X(LISTEN, "an address", struct listen_address)                                                 \
     X(TEXTS, "a list", char **)                                                                    \
     X(PAIRS, "a map", struct pair *)                                                               \

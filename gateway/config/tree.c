@@ -191,19 +191,34 @@ static enum outcome set_key(struct draft *draft, struct scope *scope, size_t key
     return OK;
 }
 
+static void refuse_in_group(struct scope *scope, const struct origin *origin, const char *group,
+                            const yaml_node_t *node, const char *wanted) {
+    char known[SCHEMA_NAMES_BYTES];
+    schema_list_names(scope->schema, group, known);
+    report_mistake(scope->report, origin, scope->prefix, group, "%s is not %s, allowed here: %s",
+                   document_describe(node).text, wanted, known);
+}
+
 /* One member of a group: a key or a smaller group. */
 static enum outcome set_member(struct draft *draft, struct scope *scope, struct document *document,
                                const yaml_node_t *map, const yaml_node_pair_t *pair,
                                const char *group) {
     const yaml_node_t *name_node = pair_key(document, pair);
-    const char *name = document_text(name_node), *dot = *group == '\0' ? "" : ".";
+    const char *name = document_text(name_node);
     struct origin origin = document_origin(document, name_node), first;
+    if (name == NULL) {
+        refuse_in_group(scope, &origin, group, name_node, "a key");
+        return OK;
+    }
     char path[PATH_BYTES];
-    snprintf(path, sizeof path, "%s%s%s", group, dot,
-             name != NULL ? name : document_describe(name_node).text);
+    snprintf(path, sizeof path, "%s%s%s", group, *group == '\0' ? "" : ".", name);
+    if (strchr(name, '.') != NULL) {
+        report_mistake(scope->report, &origin, scope->prefix, path,
+                       "has a dot in it, allowed are maps within maps");
+        return OK;
+    }
     size_t key = schema_find(scope->schema, path);
-    bool known = key != KEY_NONE || schema_is_group(scope->schema, path);
-    if (name == NULL || strchr(name, '.') != NULL || !known) {
+    if (key == KEY_NONE && !schema_is_group(scope->schema, path)) {
         scope_refuse_unknown(scope, &origin, path);
         return OK;
     }
@@ -216,20 +231,12 @@ static enum outcome set_member(struct draft *draft, struct scope *scope, struct 
     return tree_set_group(draft, scope, document, value, path);
 }
 
-static void refuse_group(struct scope *scope, const struct origin *origin, const char *group,
-                         const yaml_node_t *node) {
-    char known[SCHEMA_NAMES_BYTES];
-    schema_list_names(scope->schema, group, known);
-    report_mistake(scope->report, origin, scope->prefix, group,
-                   "%s is not a map, allowed is a map of %s", document_describe(node).text, known);
-}
-
 enum outcome tree_set_group(struct draft *draft, struct scope *scope, struct document *document,
                             yaml_node_t *node, const char *group) {
     if (document_is_null(node)) return OK;
     if (node->type != YAML_MAPPING_NODE) {
         struct origin origin = document_origin(document, node);
-        refuse_group(scope, &origin, group, node);
+        refuse_in_group(scope, &origin, group, node, "a map");
         return OK;
     }
     enum outcome outcome = OK;

@@ -19,9 +19,9 @@
 #define EVENTS_PER_TURN  256
 #define TICK_MS          250
 #define BACKOFF_MS       100
-#define FAREWELL_NS        (2 * CLOCK_S)
-#define PROBE_TIMEOUT_NS CLOCK_S /* a probe speaks at once */
-#define BACKLOG          4096    /* the kernel cuts it to net.core.somaxconn */
+#define FAREWELL_NS      (2 * CLOCK_S)
+#define PROBE_TIMEOUT_NS (700 * CLOCK_MS) /* with a tick less than a second: probes speak at once */
+#define BACKLOG          4096             /* the kernel cuts it to net.core.somaxconn */
 
 struct edge {
     const struct edge_door *door;
@@ -159,7 +159,8 @@ static void on_tick(uv_timer_t *timer) {
                 LIST_ENTRY(edge->silent[room].next, struct edge_client, silent);
             if (client->deadline_ns > now_ns) break;
             edge_heard(client);
-            say(client->fd, room == EDGE_ROOM_ALL ? edge->door->answer_slow : edge->door->answer_full);
+            say(client->fd,
+                room == EDGE_ROOM_ALL ? edge->door->answer_slow : edge->door->answer_full);
             shutdown(client->fd, SHUT_RDWR); /* the front end sees its end and closes it */
         }
         waiting = waiting || !list_empty(&edge->silent[room]);

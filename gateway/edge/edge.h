@@ -24,7 +24,8 @@ enum edge_presence { EDGE_HERE, EDGE_HALF_CLOSED, EDGE_GONE };
 
 struct edge_client {
     int fd;
-    uint32_t generation; /* of this place in the table: an event of an earlier client is known by it */
+    uint32_t
+        generation; /* of this place in the table: an event of an earlier client is known by it */
     enum edge_room room;
     enum edge_presence presence;
     void *owner; /* the front end's own; NULL at first */
@@ -64,7 +65,8 @@ void edge_heard(struct edge_client *client);
  * before it was done. */
 void edge_linger(struct edge_client *client);
 void edge_forget(struct edge *edge, struct edge_client *client);
-void edge_stop_listening(struct edge *edge); /* new clients are refused by the kernel; may be repeated */
+void edge_stop_listening(
+    struct edge *edge); /* new clients are refused by the kernel; may be repeated */
 /* Every client is forgotten (asserted). The memory goes when the loop has closed the handles. */
 void edge_close(struct edge *edge);
 

@@ -41,5 +41,6 @@ void farewell_event(struct farewell *farewell, uint64_t tag) {
 
 void farewell_expire(struct farewell *farewell, uint64_t now_ns) {
     for (size_t i = 0; i < FAREWELL_PLACES && farewell->count > 0; i++)
-        if (farewell->places[i].fd >= 0 && farewell->places[i].until_ns <= now_ns) leave(farewell, i);
+        if (farewell->places[i].fd >= 0 && farewell->places[i].until_ns <= now_ns)
+            leave(farewell, i);
 }

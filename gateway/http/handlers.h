@@ -12,12 +12,12 @@
 struct exchange;
 
 struct handler {
-    bool probe;                        /* answered also when all places for clients are taken */
-    void (*begin)(struct exchange *);  /* the headers are there; may be NULL */
+    bool probe;                       /* answered also when all places for clients are taken */
+    void (*begin)(struct exchange *); /* the headers are there; may be NULL */
     void (*body)(struct exchange *, const char *data, size_t bytes); /* NULL: it is not read */
     enum MHD_Result (*complete)(struct exchange *); /* all of it is there: reply or suspend */
     enum MHD_Result (*answered)(struct exchange *); /* resumed: reply */
-    void (*end)(struct exchange *); /* however it ended; may be NULL */
+    void (*end)(struct exchange *);                 /* however it ended; may be NULL */
 };
 
 extern const struct handler handler_invoke;

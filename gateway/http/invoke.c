@@ -66,8 +66,7 @@ static void on_begin(struct exchange *exchange) {
         exchange_refuse(exchange, PAYLOAD_TOO_LARGE, "the body is longer than http.max_body");
     if (exchange->refusal.outcome != OK) return;
     uint64_t retry_after_ns = 0;
-    enum outcome outcome =
-        gate_would_admit(front->gate, pool, invoke->priority, &retry_after_ns);
+    enum outcome outcome = gate_would_admit(front->gate, pool, invoke->priority, &retry_after_ns);
     if (outcome == OK) return;
     exchange_refuse(exchange, outcome, NULL);
     exchange->refusal.retry_after_ns = retry_after_ns;
@@ -161,8 +160,8 @@ static enum outcome submit(struct exchange *exchange) {
     enum outcome outcome = invoke->body == NULL ? OK : body_seal(invoke->body);
     if (outcome == OK) outcome = make_request(exchange, &request);
     if (outcome != OK) return outcome;
-    outcome = gate_submit(exchange->front->gate, request, &invoke->id,
-                          &exchange->refusal.retry_after_ns);
+    outcome =
+        gate_submit(exchange->front->gate, request, &invoke->id, &exchange->refusal.retry_after_ns);
     if (outcome != OK) {
         request_free(request);
         return outcome;

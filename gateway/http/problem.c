@@ -19,8 +19,9 @@ static size_t utf8_length(const unsigned char *text) {
     static const struct {
         unsigned char low, high, second_low, second_high;
         size_t length;
-    } forms[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
-                 {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+    } forms[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
+                 {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
                  {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         if (text[0] < forms[i].low || text[0] > forms[i].high) continue;
@@ -90,7 +91,8 @@ size_t problem_write(const struct problem *problem, char out[PROBLEM_BYTES]) {
         uint64_t ms = ns / CLOCK_MS + (ns % CLOCK_MS != 0 ? 1 : 0);
         snprintf(retry, sizeof retry, "%" PRIu64, ms);
     }
-    const char *text = problem->detail != NULL && problem->detail[0] != '\0' ? problem->detail : title;
+    const char *text =
+        problem->detail != NULL && problem->detail[0] != '\0' ? problem->detail : title;
     int length = snprintf(
         out, PROBLEM_BYTES,
         "{\"type\":\"urn:poolgate:problem:%s\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\","

@@ -17,9 +17,9 @@
 struct problem {
     enum outcome outcome;
     enum source source;
-    const char *detail;     /* any bytes; NULL: the outcome's title */
-    const char *instance;   /* the request target, as it came */
-    const char *request_id; /* visible characters */
+    const char *detail;      /* any bytes; NULL: the outcome's title */
+    const char *instance;    /* the request target, as it came */
+    const char *request_id;  /* visible characters */
     uint64_t retry_after_ns; /* 0: no advice; 429 and 503 then say one second */
 };
 

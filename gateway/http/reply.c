@@ -66,8 +66,7 @@ enum MHD_Result reply_problem(struct exchange *exchange, const struct refusal *r
 }
 
 enum MHD_Result reply_options(struct exchange *exchange) {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
     if (response != NULL) MHD_add_response_header(response, "Allow", exchange->match.allow);
     return reply_queue(exchange, 204, response);
 }

@@ -23,7 +23,8 @@ bool header_value_fits(const char *value) {
 static bool meta_name_fits(const char *name) {
     size_t bytes = strlen(name);
     return bytes > 0 && bytes < META_NAME_BYTES - sizeof "Poolgate-Meta-" &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == bytes;
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") ==
+               bytes;
 }
 
 void server_timing(const struct request *request, char out[SERVER_TIMING_BYTES]) {

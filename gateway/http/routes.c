@@ -23,7 +23,7 @@ const size_t routes_count = sizeof routes / sizeof routes[0];
 static bool path_matches(const char *template, const char *path, char pool[POOL_NAME_BYTES]) {
     while (*template != '\0') {
         if (*template != '{') {
-            if (*template++ != *path++) return false;
+            if (*template ++ != *path++) return false;
             continue;
         }
         size_t segment = strcspn(path, "/");

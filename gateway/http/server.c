@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROBE_CONNECTIONS  64 /* places above http.max_connections, where only probes are answered */
-#define IDLE_TIMEOUT_S     75u
-#define CONNECTION_MEMORY  ((size_t)32 * 1024) /* bounds a request's headers; zeroed per request */
-#define PUMP_ROUNDS        16
+#define PROBE_CONNECTIONS 64 /* places above http.max_connections, where only probes are answered */
+#define IDLE_TIMEOUT_S    75u
+#define CONNECTION_MEMORY ((size_t)32 * 1024) /* bounds a request's headers; zeroed per request */
+#define PUMP_ROUNDS       16
 #define ANSWER(status, type, body)                                                                 \
     "HTTP/1.1 " status "\r\nContent-Type: " type "\r\nRetry-After: 1\r\nConnection: close\r\n"     \
     "Cache-Control: no-store\r\n\r\n" body
@@ -40,9 +40,9 @@ struct http_server {
 
 /* --- libmicrohttpd's side --- */
 
-static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection, const char *target,
-                                  const char *method, const char *version, const char *data,
-                                  size_t *bytes, void **context) {
+static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection,
+                                  const char *target, const char *method, const char *version,
+                                  const char *data, size_t *bytes, void **context) {
     struct http_server *server = owner;
     if (*context == NULL)
         return exchange_begin(&server->front, connection, method, target, version, context);
@@ -98,8 +98,7 @@ static void on_enter(void *owner, struct edge_client *client, const struct socka
                      socklen_t address_bytes) {
     struct http_server *server = owner;
     server->arriving = client;
-    enum MHD_Result added =
-        MHD_add_connection(server->daemon, client->fd, address, address_bytes);
+    enum MHD_Result added = MHD_add_connection(server->daemon, client->fd, address, address_bytes);
     /* On failure it has closed the socket; it said so only if it had begun with it. */
     if (added != MHD_YES && server->arriving != NULL) edge_forget(server->front.edge, client);
     server->arriving = NULL;
@@ -201,7 +200,8 @@ static void on_prepare(uv_prepare_t *prepare) {
     if (!waits) return;
     /* A timer that comes too early does no harm, so it is moved only when it would come too late. */
     uint64_t due_ms = uv_now(&server->loop) + wait_ms;
-    if (uv_is_active((uv_handle_t *)&server->daemon_timer) && server->timer_due_ms <= due_ms) return;
+    if (uv_is_active((uv_handle_t *)&server->daemon_timer) && server->timer_due_ms <= due_ms)
+        return;
     server->timer_due_ms = due_ms;
     uv_timer_start(&server->daemon_timer, on_daemon_timer, wait_ms, 0);
 }
@@ -229,8 +229,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server) {
         on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->http.max_connections + PROBE_CONNECTIONS + 1,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        CONNECTION_MEMORY, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_END);
+        CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
 
 static void start_handles(struct http_server *server) {
@@ -287,8 +286,8 @@ static enum outcome open_edge(struct http_server *server) {
     enum outcome outcome = edge_open(&server->front.edge, &server->loop, &options, &door, server);
     if (outcome != OK) return outcome;
     bool brackets = strchr(listen->host, ':') != NULL;
-    snprintf(server->address, sizeof server->address, "%s%s%s:%u", brackets ? "[" : "", listen->host,
-             brackets ? "]" : "", edge_port(server->front.edge));
+    snprintf(server->address, sizeof server->address, "%s%s%s:%u", brackets ? "[" : "",
+             listen->host, brackets ? "]" : "", edge_port(server->front.edge));
     return OK;
 }
 
@@ -352,8 +351,7 @@ void http_server_drain(struct http_server *server) {
 void http_server_close(struct http_server *server, uint64_t timeout_ns) {
     http_server_drain(server);
     enum outcome sent = channel_try_send(
-        server->front.channel,
-        (struct message){.kind = FRONT_STOP, .id = timeout_ns / CLOCK_MS});
+        server->front.channel, (struct message){.kind = FRONT_STOP, .id = timeout_ns / CLOCK_MS});
     assert(sent == OK);
     pthread_join(server->thread, NULL);
     int closed = uv_loop_close(&server->loop);

@@ -56,9 +56,9 @@ static json_t *queue_json(const struct pool_snapshot *pool) {
 
 static json_t *totals_json(const struct pool_snapshot *pool) {
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "answered", number(pool->answered),
-                     "retried", number(pool->retried), "crashed", number(pool->crashed),
-                     "restarts", number(pool->restarts), "cancelled", number(pool->cancelled),
-                     "expired", number(pool->expired));
+                     "retried", number(pool->retried), "crashed", number(pool->crashed), "restarts",
+                     number(pool->restarts), "cancelled", number(pool->cancelled), "expired",
+                     number(pool->expired));
 }
 
 json_t *state_pool(const struct pool_snapshot *pool) {
@@ -72,7 +72,8 @@ json_t *state_pool(const struct pool_snapshot *pool) {
                      pool->name, "capability", pool->capability, "health",
                      health_name(pool->health), "wish", wish_name(pool->wish), "required",
                      pool->required, "slots", slots, "queue", queue_json(pool), "breaker", "state",
-                     "closed", "memory", memory, "totals", totals_json(pool), "latency_ms", latency);
+                     "closed", "memory", memory, "totals", totals_json(pool), "latency_ms",
+                     latency);
 }
 
 static json_t *current_json(const struct slot_snapshot *slot, uint64_t now_ns) {
@@ -86,11 +87,10 @@ static json_t *transitions_json(const struct slot_snapshot *slot) {
     json_t *array = json_array();
     for (size_t i = 0; i < slot->transitions_count; i++) {
         const struct transition *move = &slot->transitions[i];
-        json_array_append_new(array, json_pack("{s:s, s:s, s:o, s:s}", "from",
-                                               worker_state_name(move->from), "to",
-                                               worker_state_name(move->to), "at",
-                                               time_text(move->at_ns), "why",
-                                               reason_name(move->why)));
+        json_array_append_new(
+            array, json_pack("{s:s, s:s, s:o, s:s}", "from", worker_state_name(move->from), "to",
+                             worker_state_name(move->to), "at", time_text(move->at_ns), "why",
+                             reason_name(move->why)));
     }
     return array;
 }
@@ -99,15 +99,14 @@ static json_t *slot_json(const struct pool_snapshot *pool, const struct slot_sna
                          uint64_t now_ns) {
     char id[80]; /* a pool's name has at most 63 characters */
     snprintf(id, sizeof id, "%s/%u", pool->name, slot->index);
-    return json_pack(
-        "{s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", id, "state",
-        worker_state_name(slot->state), "since", time_text(slot->since_ns), "pid", (int)slot->pid,
-        "requests", number(slot->requests), "errors", number(slot->errors), "restarts",
-        number(slot->restarts), "last_error",
-        slot->last_error[0] != '\0' ? foreign_text(slot->last_error) : json_null(),
-        "resident_bytes", number(slot->resident_bytes), "inflight", number(slot->inflight),
-        "cold_ms", milliseconds(slot->cold_ns), "current", current_json(slot, now_ns),
-        "transitions", transitions_json(slot));
+    return json_pack("{s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", id,
+                     "state", worker_state_name(slot->state), "since", time_text(slot->since_ns),
+                     "pid", (int)slot->pid, "requests", number(slot->requests), "errors",
+                     number(slot->errors), "restarts", number(slot->restarts), "last_error",
+                     slot->last_error[0] != '\0' ? foreign_text(slot->last_error) : json_null(),
+                     "resident_bytes", number(slot->resident_bytes), "inflight",
+                     number(slot->inflight), "cold_ms", milliseconds(slot->cold_ns), "current",
+                     current_json(slot, now_ns), "transitions", transitions_json(slot));
 }
 
 json_t *state_slots(const struct pool_snapshot *pool, uint64_t now_ns) {
@@ -146,11 +145,11 @@ json_t *state_health(const struct snapshot *snapshot, uint64_t limit_bytes, uint
     for (size_t i = 0; i < snapshot->pools_count; i++) {
         const struct pool_snapshot *pool = &snapshot->pools[i];
         worst = health_worst(worst, pool->health);
-        json_array_append_new(
-            pools, json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "name", pool->name, "status",
-                             health_name(pool->health), "wish", wish_name(pool->wish), "required",
-                             pool->required, "can_serve", pool->can_serve, "slots",
-                             states(pool->by_state)));
+        json_array_append_new(pools, json_pack("{s:s, s:s, s:s, s:b, s:b, s:o}", "name", pool->name,
+                                               "health", health_name(pool->health), "wish",
+                                               wish_name(pool->wish), "required", pool->required,
+                                               "can_serve", pool->can_serve, "slots",
+                                               states(pool->by_state)));
     }
     return json_pack("{s:s, s:o, s:o, s:o}", "status", health_name(worst), "pools", pools, "memory",
                      memory_json(snapshot, limit_bytes), "timestamp", time_text(now_ns));

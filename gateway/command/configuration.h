@@ -1,0 +1,25 @@
+/* configuration - the options that name a configuration, and its loading for a command.
+ * thread: main.
+ * owns:   the list of settings until configuration_free.
+ * fails:  an exit status; the mistakes are on stderr. */
+#ifndef GATEWAY_COMMAND_CONFIGURATION_H
+#define GATEWAY_COMMAND_CONFIGURATION_H
+
+#include "gateway/config/config.h"
+
+struct configuration {
+    const char *file;
+    const char **settings; /* of --set; NULL-terminated */
+    bool allow_chaos;
+    struct config *config; /* set by configuration_load */
+};
+
+/* Reads --config, --set, --allow-chaos, --help. Returns -1 when the command may go on, else its exit
+ * status. */
+int configuration_options(struct configuration *configuration, int argc, char **argv,
+                          const char *usage);
+/* The same way. */
+int configuration_load(struct configuration *configuration);
+void configuration_free(struct configuration *configuration);
+
+#endif

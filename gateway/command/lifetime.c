@@ -1,0 +1,120 @@
+#include "gateway/command/lifetime.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define OVERDUE_NS (5 * CLOCK_S) /* beyond the drain's bound: something hangs */
+#define REPLIES_NS CLOCK_S       /* at least so long for the last replies to leave */
+
+static sigset_t handled(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return set;
+}
+
+void lifetime_block_signals(void) {
+    sigset_t set = handled();
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+struct lifetime {
+    int signals, drained;
+    unsigned signals_seen;
+    bool skip_grace, is_drained;
+};
+
+static void on_signal(struct lifetime *life) {
+    struct signalfd_siginfo info;
+    if (read(life->signals, &info, sizeof info) != sizeof info) return;
+    life->signals_seen++;
+    log_event(LOG_INFO, "signal",
+              LOG_STR("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),
+              LOG_UINT("count", life->signals_seen));
+    if (info.ssi_signo == SIGINT || life->signals_seen > 1) life->skip_grace = true;
+    if (life->signals_seen >= 3) _exit(EXIT_FAILURE);
+}
+
+/* Waits for a signal or the end of the drain, at most until the given time. */
+static void wait_until(struct lifetime *life, uint64_t until_ns) {
+    struct pollfd fds[] = {{.fd = life->signals, .events = POLLIN},
+                           {.fd = life->drained, .events = POLLIN}};
+    int wait_ms = -1;
+    if (until_ns != CLOCK_NEVER) {
+        uint64_t now_ns = clock_now_ns();
+        uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns) / CLOCK_MS + 1 : 0;
+        wait_ms = left_ms < 1000 ? (int)left_ms : 1000;
+    }
+    if (poll(fds, 2, wait_ms) < 0) {
+        assert(errno == EINTR);
+        return;
+    }
+    if (fds[0].revents != 0) on_signal(life);
+    if (fds[1].revents != 0) life->is_drained = true;
+}
+
+/* On the pool's loop. */
+static void on_drained(void *owner) {
+    const struct lifetime *life = owner;
+    ssize_t written = write(life->drained, &(uint64_t){1}, sizeof(uint64_t));
+    assert(written == sizeof(uint64_t));
+}
+
+static void lifetime_open(struct lifetime *life) {
+    sigset_t set = handled();
+    *life = (struct lifetime){.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+                              .drained = eventfd(0, EFD_CLOEXEC)};
+    assert(life->signals >= 0 && life->drained >= 0);
+}
+
+static void lifetime_close(struct lifetime *life) {
+    close(life->signals);
+    close(life->drained);
+}
+
+static void drain(struct lifetime *life, struct gate *gate, uint64_t until_ns) {
+    uint64_t now_ns = clock_now_ns();
+    gate_drain(gate, until_ns > now_ns ? until_ns - now_ns : 0, on_drained, life);
+    while (!life->is_drained) {
+        wait_until(life, clock_add(until_ns, OVERDUE_NS));
+        if (clock_now_ns() < clock_add(until_ns, OVERDUE_NS)) continue;
+        log_event(LOG_ALERT, "the drain hangs");
+        log_close();
+        _exit(EXIT_FAILURE);
+    }
+}
+
+void lifetime_drain(struct gate *gate, uint64_t timeout_ns) {
+    struct lifetime life;
+    lifetime_open(&life);
+    drain(&life, gate, clock_add(clock_now_ns(), timeout_ns));
+    lifetime_close(&life);
+}
+
+void lifetime_run(struct gate *gate, struct http_server *http, uint64_t grace_ns,
+                  uint64_t timeout_ns) {
+    struct lifetime life;
+    lifetime_open(&life);
+    while (life.signals_seen == 0) wait_until(&life, CLOCK_NEVER);
+    uint64_t began_ns = clock_now_ns(), until_ns = clock_add(began_ns, timeout_ns);
+    uint64_t grace_until_ns = clock_add(began_ns, grace_ns < timeout_ns ? grace_ns : timeout_ns);
+    http_server_drain(http);
+    log_event(LOG_INFO, "not ready", LOG_UINT("grace_ms", grace_ns / CLOCK_MS));
+    while (!life.skip_grace && clock_now_ns() < grace_until_ns) wait_until(&life, grace_until_ns);
+    log_event(LOG_INFO, "draining");
+    drain(&life, gate, until_ns);
+    uint64_t now_ns = clock_now_ns();
+    uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    http_server_close(http, left_ns > REPLIES_NS ? left_ns : REPLIES_NS);
+    lifetime_close(&life);
+}

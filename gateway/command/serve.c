@@ -1,0 +1,146 @@
+#include "gateway/command/command.h"
+#include "gateway/command/configuration.h"
+#include "gateway/command/lifetime.h"
+
+#include "core/base/log.h"
+#include "core/gate.h"
+#include "gateway/http/server.h"
+#include "gateway/memory_limit.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+const char serve_usage[] =
+    "usage: poolgate serve [--config FILE] [--set KEY=VALUE]... [--allow-chaos]\n\n"
+    "Serves in the foreground until SIGTERM or SIGINT; logs go to stderr, and the line\n"
+    "msg=listening names the addresses. Without FILE: HTTP on 127.0.0.1:8080, one pool `embed`.\n"
+    "Every key of the configuration can also be set in the environment (http.listen is\n"
+    "POOLGATE_HTTP_LISTEN) and, above all, by --set http.listen=127.0.0.1:0.\n"
+    "SIGTERM: not ready at once, serves drain.grace more, finishes what was accepted, ends with "
+    "0.\n"
+    "A second signal, or SIGINT, skips the grace; a third ends at once.\n";
+
+struct gateway {
+    struct configuration configuration;
+    struct pool_options *pools;
+    char worker_program[PATH_MAX], plugin_folder[PATH_MAX];
+    struct gate *gate;
+    struct metrics *metrics;
+    struct http_server *http;
+};
+
+/* Beside the executable as it was built, or below ../lib/poolgate as it is installed. */
+static bool locate(const char *folder, const char *name, char out[PATH_MAX]) {
+    static const char *const places[] = {"", "../lib/poolgate/"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        int length = snprintf(out, PATH_MAX, "%s/%s%s", folder, places[i], name);
+        if (length < PATH_MAX && access(out, X_OK) == 0) return true;
+    }
+    return false;
+}
+
+static bool find_workers(struct gateway *gateway) {
+    char folder[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
+    if (length <= 0) return false;
+    folder[length] = '\0';
+    char *slash = strrchr(folder, '/');
+    if (slash != NULL) *slash = '\0';
+    if (!locate(folder, "poolgate-worker", gateway->worker_program)) {
+        fprintf(stderr, "poolgate: there is no poolgate-worker in %s or its ../lib/poolgate\n",
+                folder);
+        return false;
+    }
+    if (locate(folder, "workers", gateway->plugin_folder)) return true;
+    /* Installed, the plug-ins are in ../lib/poolgate itself. */
+    return snprintf(gateway->plugin_folder, PATH_MAX, "%s/../lib/poolgate", folder) < PATH_MAX;
+}
+
+static bool open_gate(struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    gateway->pools = calloc(config->pools_count, sizeof *gateway->pools);
+    if (gateway->pools == NULL) return false;
+    for (size_t i = 0; i < config->pools_count; i++) gateway->pools[i] = config->pools[i].core;
+    const struct gate_options options = {
+        .pools = gateway->pools,
+        .pools_count = config->pools_count,
+        .worker_program = gateway->worker_program,
+        .plugin_folder = gateway->plugin_folder,
+    };
+    enum outcome outcome = gate_open(&gateway->gate, &options);
+    if (outcome != OK)
+        fprintf(stderr, "poolgate: the pools cannot start: %s\n", outcome_title(outcome));
+    return outcome == OK;
+}
+
+static bool open_http(struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    if (metrics_open(&gateway->metrics, config->pools_count) != OK) return false;
+    const struct http_server_options options = {
+        .gate = gateway->gate,
+        .metrics = gateway->metrics,
+        .config = config,
+        .memory_limit_bytes = memory_limit_bytes(&config->memory_limit),
+    };
+    enum outcome outcome = http_server_open(&gateway->http, &options);
+    if (outcome == OK) return true;
+    int error = errno;
+    fprintf(stderr, "poolgate: http.listen: cannot listen on %s:%u: %s\n", config->http.listen.host,
+            config->http.listen.port,
+            outcome == INVALID_REQUEST ? strerror(error) : outcome_title(outcome));
+    return false;
+}
+
+/* A connection is a descriptor, and there may be more of them than the usual 1,024. */
+static void raise_descriptor_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool open_all(struct gateway *gateway) {
+    if (!find_workers(gateway) || !open_gate(gateway)) return false;
+    if (open_http(gateway)) return true;
+    lifetime_drain(gateway->gate, 0);
+    gate_close(gateway->gate);
+    return false;
+}
+
+static int serve(struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    signal(SIGPIPE, SIG_IGN);
+    lifetime_block_signals();
+    raise_descriptor_limit();
+    if (log_open(STDERR_FILENO, config->log.level, config->log.format) != OK) return EXIT_FAILURE;
+    if (!open_all(gateway)) {
+        log_close();
+        return EXIT_FAILURE;
+    }
+    log_event(LOG_INFO, "listening", LOG_STR("http", http_server_address(gateway->http)),
+              LOG_STR("grpc", ""), LOG_UINT("pools", config->pools_count),
+              LOG_STR("version", POOLGATE_VERSION), LOG_INT("pid", getpid()));
+    lifetime_run(gateway->gate, gateway->http, config->drain.grace_ns, config->drain.timeout_ns);
+    gate_close(gateway->gate);
+    log_event(LOG_INFO, "stopped");
+    log_close();
+    return EXIT_SUCCESS;
+}
+
+int command_serve(int argc, char **argv) {
+    struct gateway gateway = {0};
+    int status = configuration_options(&gateway.configuration, argc, argv, serve_usage);
+    if (status < 0) status = configuration_load(&gateway.configuration);
+    if (status < 0) status = serve(&gateway);
+    metrics_close(gateway.metrics);
+    free(gateway.pools);
+    configuration_free(&gateway.configuration);
+    return status;
+}
