@@ -369,9 +369,10 @@ class Gateway:
                  "--write-out", "%{http_code}", "--max-time", str(int(patient(timeout))), *arguments, self.url + path],
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
             equal(run.returncode, 0, f"curl's exit code ({run.stderr.strip()})")
-            last = head.read_text(errors="replace").strip().split("\r\n\r\n")[-1]
+            last = head.read_bytes().decode("latin-1").strip().split("\r\n\r\n")[-1]  # after any 100 Continue
             fields = dict(line.split(": ", 1) for line in last.split("\r\n")[1:] if ": " in line)
-            return int(run.stdout), {k.lower(): v for k, v in fields.items()}, body.read_bytes() if body.exists() else b""
+            fields = {name.lower(): value for name, value in fields.items()}
+            return int(run.stdout), fields, body.read_bytes() if body.exists() else b""
 
     # --- state --------------------------------------------------------------------------------
 

@@ -197,8 +197,8 @@ SMUGGLING = {
     "a negative length": TARGET + HOST + b"Content-Length: -1\r\n\r\n" + HIDDEN,
     "a hexadecimal length": TARGET + HOST + b"Content-Length: 0x0\r\n\r\n" + HIDDEN,
     "an empty length": TARGET + HOST + b"Content-Length:\r\n\r\n" + HIDDEN,
-    "a length with a space before the colon": TARGET + HOST + LENGTH.replace(b":", b" :") % len(HIDDEN) + b"\r\n" + HIDDEN,
-    "chunked with a space before the colon": TARGET + HOST + b"Transfer-Encoding : chunked\r\n\r\n" + HIDDEN,
+    "a space before the length's colon": TARGET + HOST + b"Content-Length : %d\r\n\r\n" % len(HIDDEN) + HIDDEN,
+    "a space before the colon of chunked": TARGET + HOST + b"Transfer-Encoding : chunked\r\n\r\n" + HIDDEN,
     "chunked twice": TARGET + HOST + CHUNKED + CHUNKED + b"\r\n" + BODY,
     "an unknown transfer encoding": TARGET + HOST + b"Transfer-Encoding: xchunked\r\n\r\n" + BODY,
     "gzip and chunked": TARGET + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + BODY,
@@ -210,7 +210,7 @@ SMUGGLING = {
     "a header name with a slash": TARGET + HOST + b"X/Y: 1\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
     "a header name with a byte above ASCII": TARGET + HOST + b"X\xe9: 1\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
     "a control byte in a value": TARGET + HOST + b"X-A: a\x01b\r\nContent-Length: 0\r\n\r\n" + HIDDEN,
-    "a method that is no token": b"PO(ST /v1/pools/echo/invoke HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n" + HIDDEN,
+    "a method that is no token": TARGET.replace(b"POST", b"PO(ST") + HOST + b"Content-Length: 0\r\n\r\n" + HIDDEN,
 }
 
 

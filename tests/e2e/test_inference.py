@@ -69,9 +69,10 @@ def plain_text_is_embedded_as_well_and_odd_input_is_refused():
     with Gateway([embed_pool()]) as gateway:
         plain = gateway.post("embed", b"red apples", headers={"Content-Type": "text/plain"})
         equal(plain.json()["data"][0]["embedding"], embed(gateway, "red apples")["data"][0]["embedding"], "plain text")
-        for bad in (b"", b"{", b"[]", b'{"input": 7}', b'{"input": [1, 2]}', b'{"other": "x"}', b"\xff\xfe", b'{"input": []}'):
+        for bad in (b"", b"{", b"[]", b'{"input": 7}', b'{"input": [1, 2]}', b'{"other": "x"}', b"\xff\xfe"):
             reply = gateway.post("embed", bad, headers={"Content-Type": "application/json"})
-            equal((reply.status, reply.code, reply.json()["source"]), (400, "invalid_request", "worker"), f"answer to {bad!r}")
+            equal((reply.status, reply.code), (400, "invalid_request"), f"answer to {bad!r}")
+            equal(reply.json()["source"], "worker", "who refused it")
         equal(embed(gateway, "still fine")["data"][0]["index"], 0, "afterwards")
 
 
@@ -121,7 +122,8 @@ def what_is_no_picture_is_refused_and_the_worker_lives_on():
         page = (ROOT / "demo" / "page.png").read_bytes()
         for bad in (b"", b"no picture", page[:100], b"\x89PNG\r\n\x1a\n" + b"\0" * 200):
             reply = gateway.post("ocr", bad, headers={"Content-Type": "image/png"})
-            check(reply.status in (400, 415) and reply.json()["source"] == "worker", f"answer to {bad[:20]!r}: {reply!r}")
+            check(reply.status in (400, 415), f"answer to {bad[:20]!r}: {reply!r}")
+            equal(reply.json()["source"], "worker", "who refused it")
         equal(gateway.slot("ocr")["restarts"], 0, "restarts")
         equal(read_page(gateway, ROOT / "demo" / "page.png").status, 200, "the page afterwards")
 

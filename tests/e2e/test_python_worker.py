@@ -31,7 +31,8 @@ def gateway_with_python(slots=1, **more):
     if shutil.which("protoc") is None:
         skip("protoc is not installed")
     with tempfile.TemporaryDirectory(prefix="poolgate-python-") as folder:
-        subprocess.run(["protoc", f"--proto_path={ROOT / 'protos'}", f"--python_out={folder}", "worker.proto"], check=True)
+        protoc = ["protoc", f"--proto_path={ROOT / 'protos'}", f"--python_out={folder}", "worker.proto"]
+        subprocess.run(protoc, check=True)
         script = Path(__file__).with_name("python_worker.py")
         pool = {"name": "python", "worker": {"command": [python, str(script), folder]},
                 "slots": {"min": slots, "max": slots}, **more}
