@@ -165,6 +165,11 @@ class Gateway:
         names = [pool["name"] for pool in json.loads(self.ask("/v1/pools"))["pools"]]
         return [slot for name in names for slot in json.loads(self.ask(f"/v1/pools/{name}/slots"))["slots"]]
 
+    def slots_that_served(self, count):
+        """All slots, once they have served so many requests together; their state follows a reply by a moment."""
+        slots = self.slots()
+        return slots if sum(slot["requests"] for slot in slots) >= count else None
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -176,7 +181,7 @@ class Gateway:
 
 
 def show_curl(path, *arguments):
-    print(Paint.dim(f"  $ curl {' '.join(arguments)} $URL{path}"))
+    print(Paint.dim("  $ " + " ".join(["curl", *arguments, "$URL" + path])))
 
 
 def embed_sentences(gateway):
@@ -222,7 +227,7 @@ def show_state(gateway):
     table(("request", "slot", "queue", "cold", "run", "seen by the client"), gateway.times, right=(2, 3, 4, 5))
     title("The slots")
     show_curl("/v1/pools/ocr/slots")
-    slots = gateway.slots()
+    slots = gateway.until(lambda: gateway.slots_that_served(len(gateway.times)), 5, "the slots have served every request")
     rows = [(slot["id"], slot["state"], slot["pid"] or "", slot["requests"], slot["errors"], slot["restarts"],
              f"{slot['resident_bytes'] / 2**20:.1f} MiB" if slot["resident_bytes"] else "") for slot in slots]
     table(("slot", "state", "pid", "requests", "errors", "restarts", "resident memory"), rows, right=(2, 3, 4, 5, 6))

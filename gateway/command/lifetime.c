@@ -60,7 +60,9 @@ static void wait_until(struct lifetime *life, uint64_t until_ns) {
         return;
     }
     if (fds[0].revents != 0) on_signal(life);
-    if (fds[1].revents != 0) life->is_drained = true;
+    uint64_t drains;
+    if (fds[1].revents != 0 && read(life->drained, &drains, sizeof drains) == sizeof drains)
+        life->is_drained = true;
 }
 
 /* On the pool's loop. */

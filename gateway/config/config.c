@@ -7,8 +7,10 @@
 #include "gateway/config/tree.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FILE_BYTES_MOST ((size_t)1024 * 1024)
 
@@ -46,24 +48,26 @@ static void refuse_file(struct draft *draft, const struct origin *origin, const 
                    "%s, allowed is a readable file of at most 1MiB", what);
 }
 
-/* Reads one byte more than allowed, to see that there is more. */
+/* Reads one byte more than allowed, to see that there is more. 0 or an errno. */
+static int read_all(const char *name, char *text, size_t *bytes) {
+    int file = open(name, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return errno;
+    ssize_t got;
+    *bytes = 0;
+    do {
+        got = read(file, text + *bytes, FILE_BYTES_MOST + 1 - *bytes);
+        if (got > 0) *bytes += (size_t)got;
+    } while (got > 0 || (got < 0 && errno == EINTR));
+    int failure = got < 0 ? errno : 0;
+    close(file);
+    return failure;
+}
+
 static enum outcome read_file(struct draft *draft, const struct origin *origin, char *text,
                               size_t *bytes) {
-    FILE *file = fopen(origin->name, "re");
-    if (file == NULL) {
-        if (errno == ENOMEM) return MEMORY_EXHAUSTED;
-        refuse_file(draft, origin, strerror(errno));
-        return INVALID_REQUEST;
-    }
-    *bytes = fread(text, 1, FILE_BYTES_MOST + 1, file);
-    int failure = ferror(file) ? errno : 0;
-    fclose(file);
-    if (failure != 0)
-        refuse_file(draft, origin, strerror(failure));
-    else if (*bytes > FILE_BYTES_MOST)
-        refuse_file(draft, origin, "is too large");
-    else
-        return OK;
+    int failure = read_all(origin->name, text, bytes);
+    if (failure == 0 && *bytes <= FILE_BYTES_MOST) return OK;
+    refuse_file(draft, origin, failure != 0 ? strerror(failure) : "is too large");
     return INVALID_REQUEST;
 }
 

@@ -30,7 +30,9 @@ static size_t problem_line(const struct loader *loader) {
 
 static enum outcome explain(const struct loader *loader) {
     const yaml_parser_t *parser = &loader->parser;
-    if (parser->error == YAML_MEMORY_ERROR) return MEMORY_EXHAUSTED;
+    /* Where an event could not be allocated libyaml fails without naming an error. */
+    if (parser->error == YAML_MEMORY_ERROR || parser->error == YAML_NO_ERROR)
+        return MEMORY_EXHAUSTED;
     struct origin origin = at_line(loader->origin, problem_line(loader));
     report_mistake(loader->report, &origin, loader->prefix, loader->path,
                    "%s%s%s, allowed is well-formed YAML in UTF-8",

@@ -259,7 +259,11 @@ enum outcome tree_set_text(struct draft *draft, struct scope *scope, const char 
     struct document document;
     enum outcome outcome =
         document_open(&document, scope->report, origin, scope->prefix, path, text, strlen(text));
-    if (outcome == INVALID_REQUEST) return OK; /* it is in the report */
+    if (outcome == INVALID_REQUEST) {
+        /* The report has it; checks across keys need to know. */
+        if (key != KEY_NONE) scope_begin(scope, key, origin)->broken = true;
+        return OK;
+    }
     if (outcome != OK) return outcome;
     yaml_node_t *root = document_root(&document);
     outcome = key != KEY_NONE ? set_key(draft, scope, key, &document, root)

@@ -388,6 +388,19 @@ class Gateway:
     def metrics(self):
         return Metrics(self.get("/metrics").body.decode())
 
+    def served(self, pool, count):
+        """The pool's workers have answered exactly so many requests. State is published a moment after
+        the reply (within 5 ms), so this waits for the count, and then looks whether it stays."""
+        def seen():
+            return sum(slot["requests"] for slot in self.slots(pool))
+
+        eventually(lambda: seen() >= count, about=f"the workers of {pool} have answered {count} requests")
+        time.sleep(patient(0.02))
+        equal(seen(), count, f"requests answered by the workers of {pool}")
+
+    def until_no_bytes(self, pool):
+        eventually(lambda: self.pool(pool)["queue"]["bytes"] == 0, about=f"no body is charged to {pool}")
+
     def until_waiting(self, pool, count):
         eventually(lambda: self.pool(pool)["queue"]["waiting"] == count, about=f"{count} requests wait in {pool}")
 

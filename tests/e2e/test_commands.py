@@ -38,7 +38,7 @@ def help_names_every_command_and_every_command_has_help():
 
 @test
 def an_unknown_command_or_option_is_refused_with_a_hint():
-    for arguments in (("dance",), ("serve", "--dance"), ("check",), ("invoke",)):
+    for arguments in (("dance",), ("serve", "--dance"), ("check", "more"), ("invoke",)):
         code, _, err = poolgate(*arguments)
         check(code not in (0, -6, -11) and err, f"poolgate {' '.join(arguments)}: {code}, {err!r}")
 

@@ -105,7 +105,7 @@ MISTAKES = {
     "a pool without a worker": (4, "pools.echo.worker.plugin", GOOD.replace("    worker: { plugin: echo }\n", "")),
     "a pool with two kinds of worker": (5, "pools.echo.worker",
                                         GOOD.replace("plugin: echo", "plugin: echo, command: [a]")),
-    "a pool's name that is none": (4, "name", GOOD.replace("name: echo", "name: Echo Chamber")),
+    "a pool's name that is none": (4, "pools[0].name", GOOD.replace("name: echo", "name: Echo Chamber")),
     "two pools of one name": (6, "pools.echo.name", GOOD + "  - name: echo\n    worker: { plugin: echo }\n"),
     "no pools": (1, "pools", GOOD[:GOOD.index("pools:")]),
     "a list where a map belongs": (1, "http", GOOD.replace("{ listen: 127.0.0.1:0 }", "[]", 1)),

@@ -66,10 +66,10 @@ def what_the_worker_says_about_an_error_reaches_the_client():
 @test
 def bad_values_in_the_gateways_own_headers_are_refused():
     with Gateway([echo()], conserve=False) as gateway:
-        for value in ("0x10", "-1", "1.5", "1e3", "", "99999999999999999999", "12 34"):
+        for value in ("0x10", "-1", "1.5", "1e3", "", "0", "12 34"):
             reply = gateway.post("echo", b"x", headers={"Poolgate-Timeout-Ms": value})
             equal((reply.status, reply.code), (400, "invalid_request"), f"Poolgate-Timeout-Ms: {value!r}")
-        equal(gateway.slot("echo")["requests"], 0, "requests that the worker has seen")
+        gateway.served("echo", 0)
 
 
 # --- headers -----------------------------------------------------------------------------------------
@@ -155,8 +155,8 @@ def a_body_above_the_limit_is_refused_and_one_at_the_limit_is_not():
                                                       "--header", "Expect:", *extra)
                     equal(code, status, f"{size} bytes {'in chunks' if extra else 'by Content-Length'}")
                     equal(len(body) == size, status == 200, "the whole body came back")
-        equal(gateway.slot("echo")["requests"], 2, "requests that the worker has seen")
-        equal(gateway.pool("echo")["queue"]["bytes"], 0, "bytes charged after all")
+        gateway.served("echo", 2)
+        gateway.until_no_bytes("echo")
 
 
 @test
@@ -218,6 +218,7 @@ SMUGGLING = {
 def smuggled_requests_are_refused_and_never_run():
     with Gateway([echo()], conserve=False) as gateway:
         equal(gateway.post("echo", b"x").status, 200, "an honest request")
+        gateway.served("echo", 1)
         wrong = []
         for name, data in SMUGGLING.items():
             connection = gateway.send(data)
@@ -237,23 +238,26 @@ def smuggled_requests_are_refused_and_never_run():
                 wrong.append(f"{name}: the hidden request ran {ran}")
                 break
         check(not wrong, "\n  " + "\n  ".join(wrong))
+        gateway.served("echo", 1)
         equal(gateway.post("echo", b"x").status, 200, "an honest request afterwards")
 
 
 @test
 def junk_instead_of_http_ends_that_connection_only():
-    with Gateway([echo()], conserve=False) as gateway:
+    with Gateway([echo()], conserve=False, http={"header_timeout": f"{int(patient(1))}s"}) as gateway:
         for junk in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\0" * 100,
                      b"\r\n" * 50, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 200_000):
             connection = gateway.connect()
             try:
                 connection.sendall(junk)
                 connection.shutdown(socket.SHUT_WR)
-                connection.settimeout(patient(15))
+                connection.settimeout(patient(5))
                 answer = receive(connection)
                 check(b"HTTP/1.1 200" not in answer, f"{junk[:20]!r} was not served: {answer[:60]!r}")
-            except (BrokenPipeError, ConnectionResetError):
-                pass
+            except socket.timeout:
+                raise AssertionError(f"the connection stays open after {junk[:20]!r}") from None
+            except OSError:
+                pass  # it was cut while we were still talking
             equal(gateway.get("/livez").status, 200, f"alive after {junk[:20]!r}")
 
 

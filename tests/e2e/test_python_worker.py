@@ -89,7 +89,7 @@ def a_command_that_does_not_exist_is_told_as_such():
 
 @test
 def a_program_that_does_not_speak_the_protocol_never_becomes_ready():
-    pool = {"name": "cat", "worker": {"command": ["/bin/sh", "-c", "echo not a frame >&3; sleep 60"]},
+    pool = {"name": "cat", "worker": {"command": ["/bin/sh", "-c", "echo these words are not a frame >&3; sleep 60"]},
             "slots": {"min": 0, "max": 1}}
     with Gateway([pool]) as gateway:
         reply = gateway.post("cat", b"x")

@@ -132,14 +132,26 @@ def sigterm_while_workers_load_ends_cleanly():
 
 
 @test
-def sigterm_with_idle_and_half_sent_connections_does_not_wait_for_them():
-    with Gateway([echo()], conserve=False) as gateway:
-        idle = [gateway.connect() for _ in range(20)]
+def idle_connections_do_not_hold_the_shutdown():
+    with Gateway([echo()]) as gateway:
+        fresh = [gateway.connect() for _ in range(20)]
+        used = [gateway.send(b"GET /livez HTTP/1.1\r\nHost: gateway\r\n\r\n") for _ in range(20)]
+        for connection in used:
+            check(b" 200 " in connection.recv(4096), "the first reply")
+        gateway.signal()
+        check(stopped(gateway, within=10) < patient(2), "idle connections did not hold it")
+        for connection in [*fresh, *used]:
+            connection.close()
+
+
+@test
+def a_request_that_is_never_sent_to_its_end_holds_the_shutdown_no_longer_than_the_drain():
+    limit = patient(2)
+    with Gateway([echo()], drain={"timeout": f"{int(limit * 1000)}ms"}, conserve=False) as gateway:
         half = gateway.send(gateway.raw_post("echo", b"x" * 1000)[:-500])
         gateway.signal()
-        check(stopped(gateway, within=20) < patient(12), "idle and half-sent connections did not hold it")
-        for connection in [*idle, half]:
-            connection.close()
+        check(stopped(gateway, within=10) < limit + patient(2), "it ended with the drain's time")
+        half.close()
 
 
 @test

@@ -70,6 +70,7 @@ def a_pool_has_the_contracts_shape():
     with Gateway([echo(slots=2, capability="vision", memory="12MiB")]) as gateway:
         for _ in range(5):
             gateway.post("echo", b"x", "delay:5")
+        gateway.served("echo", 5)
         pools = gateway.json("/v1/pools")
         fits(pools, {"pools": list}, "pools")
         fits(pools["pools"][0], POOL, "pools[0]")
@@ -103,8 +104,9 @@ def a_slot_has_the_contracts_shape_idle_and_at_work():
         equal(busy["current"]["request_id"], "the-one", "current request")
         eventually(lambda: (gateway.slot("echo")["current"] or {}).get("running_ms", 0) >= 50, about="running_ms grows")
         equal(parse_reply(receive(running)).status, 200, "status")
-        equal(gateway.slot("echo")["requests"], 1, "requests")
+        gateway.served("echo", 1)
         gateway.post("echo", b"x", "fail")
+        gateway.served("echo", 2)
         failed = gateway.slot("echo")
         equal((failed["errors"], failed["restarts"]), (1, 0), "errors and restarts")
         check("failed as asked" in failed["last_error"], f"last_error: {failed['last_error']}")
@@ -121,6 +123,7 @@ def a_slot_without_work_is_idle_after_a_second_and_serves_at_once():
         slot = gateway.slot("echo")
         equal(slot["state"], "idle", "state after many looks")
         gateway.post("echo", b"x")
+        gateway.served("echo", 2)
         ways = [(step["from"], step["to"]) for step in gateway.slot("echo")["transitions"]]
         check(("idle", "ready") in ways, f"idle leaves through ready: {ways}")
 
@@ -170,6 +173,7 @@ def metrics_parse_and_have_the_contracts_names_and_labels():
         for _ in range(7):
             gateway.post("echo", b"x", "delay:3")
         gateway.post("echo", b"x", "fail")
+        gateway.served("echo", 8)
         page = gateway.get("/metrics")
         check(page.headers["Content-Type"].startswith("text/plain; version=0.0.4"), page.headers["Content-Type"])
         numbers = gateway.metrics()
@@ -186,8 +190,8 @@ def metrics_parse_and_have_the_contracts_names_and_labels():
         for name, label, values in (("slots", "state", STATES), ("queue_depth", "priority", CLASSES)):
             seen = {labels[label] for labels, _ in numbers.matching(f"poolgate_{name}", pool="echo")}
             equal(seen, values, f"values of {label}")
-        for part in ("queue", "run"):
-            equal(numbers.sum(f"poolgate_{part}_seconds_count", pool="echo"), 8, f"requests in the {part} histogram")
+        for part in ("queue", "run"):  # a failed request need not be in the times of those that were served
+            between(7, numbers.sum(f"poolgate_{part}_seconds_count", pool="echo"), 8, f"requests in {part}_seconds")
         check(numbers.sum("poolgate_run_seconds_sum", pool="echo") >= 7 * 0.003, "sum of run times")
         equal(numbers.sum("poolgate_memory_bytes", pool="echo", kind="declared") > 0, True, "declared memory")
 

@@ -842,6 +842,25 @@ static void close_desk(struct desk *desk) {
     close_worker(&desk->gateway);
 }
 
+START_TEST(a_half_sent_frame_is_finished_before_the_next_begins) {
+    struct desk desk;
+    Poolgate__Worker__V1__Pong pong = POOLGATE__WORKER__V1__PONG__INIT;
+    pong.id = 8;
+    open_desk(&desk, 100);
+    desk.link.sending = true; /* as if the compute thread were inside a frame */
+    ck_assert_int_eq(link_post(&desk.link, WIRE_PONG, &pong.base), OK);
+    desk.link.sending = false;
+    ck_assert_int_eq(send(desk.link.fd, desk.link.outbox.bytes, 5, 0), 5);
+    desk.link.outbox.sent = 5; /* as if the socket had taken no more */
+    ck_assert_int_eq(poolgate_reply_send(desk.reply, NULL, "a", 1), 0);
+    ck_assert(exchange_finish(&desk.exchange));
+    const Poolgate__Worker__V1__Pong *back = expect(&desk.gateway, WIRE_PONG);
+    ck_assert_uint_eq(back->id, 8);
+    expect_reply(&desk.gateway, 3, 1);
+    close_desk(&desk);
+}
+END_TEST
+
 START_TEST(only_the_first_answer_counts) {
     struct desk desk;
     open_desk(&desk, 100);
@@ -1038,8 +1057,9 @@ SUITE("workers/host", 60, a_worker_says_hello_loads_when_told_to_and_is_ready,
       a_gateway_that_breaks_the_protocol_ends_the_worker_with_70, wrong_arguments_are_refused,
       a_wrong_parent_is_refused, a_command_that_is_not_there_is_127, a_command_runs_confined,
       a_worker_dies_with_its_parent, only_the_first_answer_counts,
-      no_answer_is_an_error_of_the_worker, a_stream_may_end_in_an_error_but_not_in_a_second_body,
-      metadata_that_is_not_valid_is_left_out, the_largest_metadata_fits_an_envelope,
-      a_taken_body_is_released_once_whatever_happens, an_error_message_is_cut_and_cleaned,
-      a_content_type_that_would_split_a_header_is_an_error, a_cancelled_call_takes_no_answer,
-      an_answer_that_cannot_be_sent_is_noticed, a_plugin_of_another_abi_is_refused)
+      a_half_sent_frame_is_finished_before_the_next_begins, no_answer_is_an_error_of_the_worker,
+      a_stream_may_end_in_an_error_but_not_in_a_second_body, metadata_that_is_not_valid_is_left_out,
+      the_largest_metadata_fits_an_envelope, a_taken_body_is_released_once_whatever_happens,
+      an_error_message_is_cut_and_cleaned, a_content_type_that_would_split_a_header_is_an_error,
+      a_cancelled_call_takes_no_answer, an_answer_that_cannot_be_sent_is_noticed,
+      a_plugin_of_another_abi_is_refused)
