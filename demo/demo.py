@@ -227,13 +227,14 @@ def show_state(gateway):
     table(("request", "slot", "queue", "cold", "run", "seen by the client"), gateway.times, right=(2, 3, 4, 5))
     title("The slots")
     show_curl("/v1/pools/ocr/slots")
-    slots = gateway.until(lambda: gateway.slots_that_served(len(gateway.times)), 5, "the slots have served every request")
+    count = len(gateway.times)
+    slots = gateway.until(lambda: gateway.slots_that_served(count), 5, f"the slots have served {count} requests")
     rows = [(slot["id"], slot["state"], slot["pid"] or "", slot["requests"], slot["errors"], slot["restarts"],
              f"{slot['resident_bytes'] / 2**20:.1f} MiB" if slot["resident_bytes"] else "") for slot in slots]
     table(("slot", "state", "pid", "requests", "errors", "restarts", "resident memory"), rows, right=(2, 3, 4, 5, 6))
     served = sum(slot["requests"] for slot in slots)
     print()
-    verdict(served == len(gateway.times), f"the slots have served {served} requests, {len(gateway.times)} were sent")
+    verdict(served == count, f"the slots have served {served} requests, {count} were sent")
 
 
 def stop(gateway):

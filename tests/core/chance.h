@@ -5,10 +5,18 @@
 
 #include "core/base/clock.h"
 
+#include <check.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* As ck_assert, for inner loops: libcheck writes down every line that it passes, which takes a
+ * microsecond each time. */
+#define require(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) ck_abort_msg("'%s' does not hold", #condition);                          \
+    } while (0)
 
 struct chance {
     uint64_t state;

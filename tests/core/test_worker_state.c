@@ -185,12 +185,12 @@ START_TEST(a_random_walk_keeps_the_census_true) {
         enum worker_state from = record->state;
         enum worker_state to = (enum worker_state)chance_below(&chance, WORKER_STATE_COUNT);
         bool done = worker_state_move(record, to, REASON_START, step);
-        ck_assert_int_eq(done, may(from, to));
-        ck_assert_int_eq(record->state, done ? to : from);
+        require(done == may(from, to));
+        require(record->state == (done ? to : from));
         moved += done;
         uint32_t really[WORKER_STATE_COUNT] = {0};
         for (size_t i = 0; i < WORKERS; i++) really[records[i].state]++;
-        ck_assert_mem_eq(really, census.by_state, sizeof really);
+        require(memcmp(really, census.by_state, sizeof really) == 0);
     }
     for (enum worker_state from = 0; from < WORKER_STATE_COUNT; from++)
         for (enum worker_state to = 0; to < WORKER_STATE_COUNT; to++) {

@@ -111,7 +111,7 @@ MISTAKES = {
     "a list where a map belongs": (1, "http", GOOD.replace("{ listen: 127.0.0.1:0 }", "[]", 1)),
     "the same key twice": (1, "http.listen", GOOD.replace(":0 }", ":0, listen: 127.0.0.1:0 }", 1)),
     "a public address without keys": (1, "http.listen", GOOD.replace("127.0.0.1:0", "0.0.0.0:0", 1)),
-    "a TLS that would not be there": (1, "http.tls.cert", GOOD.replace("http: {", "http: { tls: { cert: /etc/x.pem },")),
+    "a TLS that is not to be had": (1, "http.tls.cert", GOOD.replace("http: {", "http: { tls: { cert: /etc/x.pem },")),
     "faults without permission": (6, "chaos", GOOD + "chaos: { crash: 0.1 }\n"),
 }
 

@@ -16,13 +16,10 @@ def stopped(gateway, within):
     return time.monotonic() - began
 
 
-def refused_or_shutting_down(gateway):
-    """What a new client meets while the gateway finishes its work."""
-    try:
-        reply = gateway.ask("POST", "/v1/pools/echo/invoke", b"late")
-    except OSError:
-        return True
-    return reply.status == 503 and reply.code == "shutting_down" and "Retry-After" in reply.headers
+def until_draining(gateway):
+    """The grace is over: the pools refuse what is new."""
+    eventually(lambda: gateway.events("draining"), about="the gateway drains")
+    eventually(lambda: gateway.pool("echo")["wish"] == "drain", about="the pool is to drain")
 
 
 @test
@@ -37,7 +34,9 @@ def sigterm_with_a_hundred_waiting_and_running_answers_every_one():
                    + state["slots"]["by_state"]["processing"] >= 90 and state["slots"]["by_state"]["processing"] == 2,
                    about="the hundred are accepted, two of them running")
         gateway.signal()
-        eventually(lambda: refused_or_shutting_down(gateway), about="a new request is refused")
+        until_draining(gateway)
+        late = gateway.ask("POST", "/v1/pools/echo/invoke", b"late")
+        equal((late.status, late.code), (503, "shutting_down"), "the answer to a new client")
         client.join()
         equal([(reply.status, reply.body) for reply in replies], [(200, b"%d" % i) for i in range(100)], "replies")
         gateway.join()
@@ -52,7 +51,7 @@ def a_kept_connection_is_told_that_the_gateway_shuts_down():
         busy = gateway.send(gateway.raw_post("echo", b"busy", f"delay:{int(patient(1500))}"))
         gateway.until_slot("echo", "processing")
         gateway.signal()
-        eventually(lambda: gateway.events("draining") or refused_or_shutting_down(gateway), about="it drains")
+        until_draining(gateway)
         kept.sendall(gateway.raw_post("echo", b"late"))
         reply = parse_reply(receive(kept))
         equal((reply.status, reply.code), (503, "shutting_down"), "the answer on the kept connection")

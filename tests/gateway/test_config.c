@@ -302,9 +302,12 @@ static const struct mistake program_mistakes[] = {
                                "is a size such as 64MiB, from 1B to 4294967295B"},
     {"http: {max_body: 64MB}", "poolgate.yaml:2: http.max_body: \"64MB\" is not a size, allowed is "
                                "a size such as 64MiB, from 1B to 4294967295B"},
-    {"http: {max_body: 99999999999999999999GiB}",
-     "poolgate.yaml:2: http.max_body: \"99999999999999999999GiB\" is out of range, allowed is a "
-     "size such as 64MiB, from 1B to 4294967295B"},
+    {"http: {max_body: 18446744073709551617}",
+     "poolgate.yaml:2: http.max_body: \"18446744073709551617\" is out of range, allowed is a size "
+     "such as 64MiB, from 1B to 4294967295B"},
+    {"http: {max_body: 17179869185GiB}",
+     "poolgate.yaml:2: http.max_body: \"17179869185GiB\" is out of range, allowed is a size such "
+     "as 64MiB, from 1B to 4294967295B"},
     {"http: {max_connections: 0}", "poolgate.yaml:2: http.max_connections: \"0\" is out of range, "
                                    "allowed is a whole number from 1 to 1000000"},
     {"http: {max_connections: 1e3}", "poolgate.yaml:2: http.max_connections: \"1e3\" is not a "
@@ -948,6 +951,35 @@ START_TEST(faults_are_allowed_where_somebody_allowed_them) {
 }
 END_TEST
 
+START_TEST(a_text_is_utf_8_without_control_characters) {
+    static const char *const good[] = {"", "vision", "é", "\u20ac", "\U0001f600", "\U0010ffff"};
+    static const char *const bad[] = {"\n",
+                                      "a\x7f",
+                                      "\x80",
+                                      "\xc0\x80",
+                                      "\xe9",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xe2\x82"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) ck_assert(pattern_text(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!pattern_text(bad[i]), "bad text %zu", i);
+}
+END_TEST
+
+START_TEST(processors_are_any_auto_or_a_list) {
+    static const char *const good[] = {"any", "auto", "0", "0-3", "0-3,8", "4,2-2"};
+    static const char *const bad[] = {"",     "all", "3-1",  "1-",  "-1",
+                                      "1,,2", "1,",  "4096", "0 1", "99999999999"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) ck_assert(pattern_cpus(good[i]));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!pattern_cpus(bad[i]), "bad list %zu", i);
+}
+END_TEST
+
 START_TEST(the_bundled_configuration_is_good) {
     const struct config_source source = {.file = TEST_SOURCE_FOLDER "/docker/poolgate.yaml"};
     struct config *config;
@@ -1117,5 +1149,6 @@ SUITE("gateway/config", 60, without_a_file_one_pool_embed_listens_on_loopback,
       who_spoke_last_is_to_blame_when_two_keys_do_not_fit, a_thread_cannot_be_a_command,
       a_public_address_is_allowed_when_anonymous_clients_are,
       two_doors_may_both_ask_for_a_free_port, faults_are_allowed_where_somebody_allowed_them,
+      a_text_is_utf_8_without_control_characters, processors_are_any_auto_or_a_list,
       the_bundled_configuration_is_good, every_key_is_in_the_documentation_as_it_is,
       every_allocation_may_fail_and_nothing_leaks)

@@ -222,6 +222,23 @@ START_TEST(spaces_and_punctuation_only_separate) {
 }
 END_TEST
 
+START_TEST(han_and_kana_are_words_by_themselves) {
+    load_embed();
+    similarity("队列queue列かな", "队 列 queue 列 か な");
+    ck_assert_mem_eq(vectors[0], vectors[1], DIMENSIONS * sizeof(float));
+    plugin_close(&embed);
+}
+END_TEST
+
+START_TEST(a_character_that_ends_beyond_the_body_is_refused) {
+    load_embed();
+    for (size_t kept = 1; kept < 4; kept++)
+        answer_is_error(plugin_ask(&embed, "", "", "\xf0\x9f\x91\x8b", kept),
+                        POOLGATE_INVALID_INPUT, "not valid UTF-8");
+    plugin_close(&embed);
+}
+END_TEST
+
 START_TEST(bytes_that_are_not_utf8_are_refused) {
     static const char *const bad[] = {
         "\x80",         "a\xff",        "\xc0\xaf",         "\xc1\x81",
@@ -492,7 +509,8 @@ SUITE("workers/embed", 60, a_vector_has_the_configured_length_and_norm_one,
       a_known_text_gives_the_known_vector, the_same_text_gives_the_same_bytes_in_any_slot,
       related_sentences_are_closer_than_unrelated_ones, a_misspelt_word_stays_close,
       a_repeated_word_weighs_less_each_time, capitals_and_small_letters_are_the_same_text,
-      spaces_and_punctuation_only_separate, bytes_that_are_not_utf8_are_refused,
+      spaces_and_punctuation_only_separate, han_and_kana_are_words_by_themselves,
+      a_character_that_ends_beyond_the_body_is_refused, bytes_that_are_not_utf8_are_refused,
       text_and_json_give_the_same_vector, the_answer_names_the_model_and_counts_words,
       fewer_dimensions_can_be_asked_for, base64_and_numbers_are_the_same_floats,
       an_empty_text_is_refused_by_its_index, json_that_is_no_question_is_refused_with_a_reason,

@@ -475,14 +475,16 @@ START_TEST(a_bad_argument_is_a_load_error_that_says_what_is_allowed) {
 END_TEST
 
 START_TEST(a_sound_slot_passes_its_check_and_reads_on) {
-    load_ocr_with("psm", "7");
-    struct file file = part_as(PART_TITLE, FORMAT_PNG);
+    load_ocr_with("psm", "7"); /* one line: four of them make a mess, but always the same */
+    struct file file = part_as(PART_OPENING, FORMAT_PNG);
+    struct answer before = ask_file(file, PNG, "");
     for (int round = 0; round < 2; round++) {
         ck_assert_msg(ocr.worker->check(ocr.state, ocr.error) == 0, "%s", ocr.error);
-        struct answer answer = ask_file(file, PNG, "");
-        answer_contains(&answer, TEXT, "On Waiting Well");
-        answer_free(&answer);
+        struct answer after = ask_file(file, PNG, "");
+        ck_assert_str_eq(after.bytes, before.bytes);
+        answer_free(&after);
     }
+    answer_free(&before);
     free(file.bytes);
     plugin_close(&ocr);
 }

@@ -1,0 +1,237 @@
+/* admission: limits that hold to the last permit and byte, also when eight threads pull at them. */
+#include "core/policy/admission.h"
+#include "core/base/clock.h"
+#include "tests/support/suite.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#define CAPACITY 10
+#define RESERVE  2
+#define BYTES    1000
+#define THREADS  8
+#define ROUNDS   100000
+
+static struct admission admission;
+
+static void open_admission(uint32_t places) {
+    admission_init(&admission, CAPACITY, RESERVE, BYTES);
+    admission_update(&admission, places, 0, OK, 0);
+}
+
+/* How many of a class are let in before the first is not. */
+static uint32_t take_all(enum priority priority) {
+    uint32_t taken = 0;
+    while (admission_look(&admission, priority) == OK) {
+        ck_assert_int_eq(admission_take(&admission, priority), OK);
+        taken++;
+    }
+    ck_assert_int_eq(admission_look(&admission, priority), QUEUE_FULL);
+    ck_assert_int_eq(admission_take(&admission, priority), QUEUE_FULL);
+    return taken;
+}
+
+START_TEST(the_limit_is_the_capacity_and_the_places) {
+    open_admission(2);
+    ck_assert_uint_eq(take_all(PRIORITY_NORMAL), CAPACITY + 2);
+    ck_assert_uint_eq(admission.permits, CAPACITY + 2);
+}
+END_TEST
+
+START_TEST(only_critical_and_high_have_the_reserve) {
+    static const uint32_t extra[PRIORITY_COUNT] = {
+        [PRIORITY_CRITICAL] = RESERVE, [PRIORITY_HIGH] = RESERVE};
+    for (enum priority priority = 0; priority < PRIORITY_COUNT; priority++) {
+        open_admission(3);
+        ck_assert_uint_eq(take_all(priority), CAPACITY + 3 + extra[priority]);
+    }
+}
+END_TEST
+
+START_TEST(the_reserve_is_open_when_the_queue_is_full) {
+    open_admission(0);
+    ck_assert_uint_eq(take_all(PRIORITY_BATCH), CAPACITY);
+    ck_assert_uint_eq(take_all(PRIORITY_HIGH), RESERVE);
+    ck_assert_int_eq(admission_take(&admission, PRIORITY_CRITICAL), QUEUE_FULL);
+}
+END_TEST
+
+START_TEST(a_permit_given_back_is_there_again) {
+    open_admission(0);
+    take_all(PRIORITY_NORMAL);
+    admission_give_back(&admission);
+    ck_assert_uint_eq(admission.permits, CAPACITY - 1);
+    ck_assert_uint_eq(take_all(PRIORITY_NORMAL), 1);
+}
+END_TEST
+
+START_TEST(places_that_go_away_shrink_the_limit_but_take_nothing_back) {
+    open_admission(5);
+    take_all(PRIORITY_NORMAL);
+    admission_update(&admission, 0, 0, OK, 0);
+    ck_assert_uint_eq(admission.permits, CAPACITY + 5);
+    for (int i = 0; i < 5; i++) {
+        admission_give_back(&admission);
+        ck_assert_int_eq(admission_take(&admission, PRIORITY_NORMAL), QUEUE_FULL);
+    }
+    admission_give_back(&admission);
+    ck_assert_int_eq(admission_take(&admission, PRIORITY_NORMAL), OK);
+}
+END_TEST
+
+START_TEST(a_refusal_comes_before_everything) {
+    static const enum outcome refusals[] = {SHUTTING_DOWN, PAUSED, SPAWN_FAILED, NO_WORKERS};
+    open_admission(0);
+    take_all(PRIORITY_NORMAL); /* full as well */
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        admission_update(&admission, 100, 0, refusals[i], 0);
+        ck_assert_int_eq(admission_look(&admission, PRIORITY_CRITICAL), refusals[i]);
+        ck_assert_int_eq(admission_take(&admission, PRIORITY_CRITICAL), refusals[i]);
+        ck_assert_uint_eq(admission.permits, CAPACITY);
+    }
+    admission_update(&admission, 100, 0, OK, 0);
+    ck_assert_int_eq(admission_take(&admission, PRIORITY_BATCH), OK);
+}
+END_TEST
+
+START_TEST(looking_takes_nothing) {
+    open_admission(0);
+    for (int i = 0; i < 100; i++) ck_assert_int_eq(admission_look(&admission, PRIORITY_LOW), OK);
+    ck_assert_uint_eq(admission.permits, 0);
+}
+END_TEST
+
+START_TEST(bytes_are_charged_to_the_last_one) {
+    open_admission(0);
+    ck_assert_int_eq(admission_charge(&admission, BYTES - 1), OK);
+    ck_assert_int_eq(admission_charge(&admission, 2), QUEUE_FULL);
+    ck_assert_uint_eq(admission.bytes, BYTES - 1);
+    ck_assert_int_eq(admission_charge(&admission, 1), OK);
+    ck_assert_int_eq(admission_charge(&admission, 1), QUEUE_FULL);
+    ck_assert_int_eq(admission_charge(&admission, 0), OK);
+    admission_uncharge(&admission, BYTES);
+    ck_assert_uint_eq(admission.bytes, 0);
+    ck_assert_int_eq(admission_charge(&admission, BYTES), OK);
+}
+END_TEST
+
+START_TEST(a_charge_that_would_overflow_is_refused) {
+    admission_init(&admission, CAPACITY, RESERVE, UINT64_MAX - 5);
+    ck_assert_int_eq(admission_charge(&admission, UINT64_MAX), QUEUE_FULL);
+    ck_assert_int_eq(admission_charge(&admission, UINT64_MAX - 10), OK);
+    ck_assert_int_eq(admission_charge(&admission, UINT64_MAX - 5), QUEUE_FULL);
+    ck_assert_int_eq(admission_charge(&admission, 20), QUEUE_FULL);
+    ck_assert_int_eq(admission_charge(&admission, 6), QUEUE_FULL);
+    ck_assert_int_eq(admission_charge(&admission, 5), OK);
+    ck_assert_uint_eq(admission.bytes, UINT64_MAX - 5);
+}
+END_TEST
+
+START_TEST(a_full_queue_is_worth_another_try_after_one_run) {
+    open_admission(4);
+    admission_update(&admission, 4, 200 * CLOCK_MS, OK, 0);
+    ck_assert_uint_eq(admission_retry_after(&admission, QUEUE_FULL, 5), 200 * CLOCK_MS);
+}
+END_TEST
+
+START_TEST(a_refusal_is_worth_another_try_when_it_ends) {
+    admission_update(&admission, 0, 0, SPAWN_FAILED, 7 * CLOCK_S);
+    ck_assert_uint_eq(admission_retry_after(&admission, SPAWN_FAILED, 4 * CLOCK_S), 3 * CLOCK_S);
+}
+END_TEST
+
+START_TEST(advice_is_never_below_a_millisecond) {
+    open_admission(0); /* nothing is known */
+    ck_assert_uint_eq(admission_retry_after(&admission, QUEUE_FULL, 0), CLOCK_MS);
+    ck_assert_uint_eq(admission_retry_after(&admission, SHUTTING_DOWN, 0), CLOCK_MS);
+    admission_update(&admission, 1, 5 * CLOCK_US, SPAWN_FAILED, 7 * CLOCK_S);
+    ck_assert_uint_eq(admission_retry_after(&admission, QUEUE_FULL, 0), CLOCK_MS);
+    ck_assert_uint_eq(admission_retry_after(&admission, SPAWN_FAILED, 7 * CLOCK_S - 1), CLOCK_MS);
+    ck_assert_uint_eq(admission_retry_after(&admission, SPAWN_FAILED, 9 * CLOCK_S), CLOCK_MS);
+}
+END_TEST
+
+/* --- many threads ---------------------------------------------------------------------------------- */
+
+/* Counted by the threads themselves around every permit and byte that they hold. */
+static _Atomic uint32_t holders, most_holders;
+static _Atomic uint64_t held_bytes, most_bytes;
+static _Atomic uint64_t granted;
+
+static void raise_to(_Atomic uint32_t *most, uint32_t value) {
+    uint32_t seen = atomic_load(most);
+    while (seen < value && !atomic_compare_exchange_weak(most, &seen, value)) continue;
+}
+
+static void raise_bytes_to(_Atomic uint64_t *most, uint64_t value) {
+    uint64_t seen = atomic_load(most);
+    while (seen < value && !atomic_compare_exchange_weak(most, &seen, value)) continue;
+}
+
+static void *take_and_give_back(void *argument) {
+    enum priority priority = *(enum priority *)argument;
+    for (int i = 0; i < ROUNDS; i++) {
+        if (admission_take(&admission, priority) != OK) continue;
+        raise_to(&most_holders, atomic_fetch_add(&holders, 1) + 1);
+        uint64_t bytes = (uint64_t)(i % 400);
+        if (admission_charge(&admission, bytes) == OK) {
+            raise_bytes_to(&most_bytes, atomic_fetch_add(&held_bytes, bytes) + bytes);
+            atomic_fetch_sub(&held_bytes, bytes);
+            admission_uncharge(&admission, bytes);
+        }
+        atomic_fetch_add(&granted, 1);
+        atomic_fetch_sub(&holders, 1);
+        admission_give_back(&admission);
+    }
+    return NULL;
+}
+
+static void run_threads(void *(*body)(void *), enum priority priorities[THREADS]) {
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, body, &priorities[i]), 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+}
+
+START_TEST(eight_threads_never_exceed_the_limit) {
+    enum priority priorities[THREADS];
+    for (int i = 0; i < THREADS; i++) priorities[i] = PRIORITY_NORMAL;
+    admission_init(&admission, 3, 2, BYTES);
+    run_threads(take_and_give_back, priorities);
+    ck_assert_uint_le(most_holders, 3);
+    ck_assert_uint_le(most_bytes, BYTES);
+    ck_assert_uint_gt(granted, 0);
+    ck_assert_uint_eq(admission.permits, 0);
+    ck_assert_uint_eq(admission.bytes, 0);
+}
+END_TEST
+
+static void *take_and_keep(void *argument) {
+    enum priority priority = *(enum priority *)argument;
+    for (int i = 0; i < ROUNDS / 10; i++)
+        if (admission_take(&admission, priority) == OK) atomic_fetch_add(&granted, 1);
+    return NULL;
+}
+
+START_TEST(eight_threads_take_exactly_the_limit) {
+    enum priority priorities[THREADS];
+    for (int i = 0; i < THREADS; i++) priorities[i] = PRIORITY_LOW;
+    admission_init(&admission, 1000, 100, BYTES);
+    admission_update(&admission, 24, 0, OK, 0);
+    run_threads(take_and_keep, priorities);
+    ck_assert_uint_eq(granted, 1024);
+    ck_assert_uint_eq(admission.permits, 1024);
+    for (int i = 0; i < THREADS; i++) priorities[i] = PRIORITY_CRITICAL;
+    run_threads(take_and_keep, priorities);
+    ck_assert_uint_eq(granted, 1124);
+}
+END_TEST
+
+SUITE("core/admission", 60, the_limit_is_the_capacity_and_the_places,
+      only_critical_and_high_have_the_reserve, the_reserve_is_open_when_the_queue_is_full,
+      a_permit_given_back_is_there_again,
+      places_that_go_away_shrink_the_limit_but_take_nothing_back,
+      a_refusal_comes_before_everything, looking_takes_nothing, bytes_are_charged_to_the_last_one,
+      a_charge_that_would_overflow_is_refused, a_full_queue_is_worth_another_try_after_one_run,
+      a_refusal_is_worth_another_try_when_it_ends, advice_is_never_below_a_millisecond,
+      eight_threads_never_exceed_the_limit, eight_threads_take_exactly_the_limit)
