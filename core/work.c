@@ -95,7 +95,7 @@ static void vacate(struct slot *slot, uint64_t now_ns) {
     slot->quiet_ns = now_ns + SLOT_QUIET_NS;
 }
 
-static void send(struct pool *pool, struct slot *slot, struct request *request, uint64_t now_ns) {
+static void hand_over(struct pool *pool, struct slot *slot, struct request *request, uint64_t now_ns) {
     request_queue_take(&pool->queue, request);
     request->slot = slot->index;
     request->attempts++;
@@ -118,7 +118,7 @@ void work_dispatch(struct pool *pool, uint64_t now_ns) {
     while ((request = request_queue_first(&pool->queue)) != NULL) {
         struct slot *slot = pick_least_loaded(pool->slots, pool->options->slots_max, request->solo);
         if (slot == NULL) return;
-        send(pool, slot, request, now_ns);
+        hand_over(pool, slot, request, now_ns);
     }
 }
 

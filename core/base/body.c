@@ -130,7 +130,7 @@ enum outcome body_seal(struct body *body) {
 const uint8_t *body_data(struct body *body) {
     if (body->bytes == 0) return NULL;
     if (body->data == NULL && body->memfd >= 0) {
-        void *map = mmap(NULL, body->bytes, PROT_READ, MAP_SHARED, body->memfd, 0);
+        void *map = mmap(NULL, body->bytes, PROT_READ, MAP_PRIVATE, body->memfd, 0);
         if (map != MAP_FAILED) body->data = map;
     }
     return body->data;

@@ -52,6 +52,7 @@ static struct texts make_arguments(const struct launch_facts *facts) {
     if (worker->plugin != NULL) {
         add(&texts, "--plugin");
         add(&texts, "%s/%s.so", facts->plugin_folder, worker->plugin);
+        add(&texts, "--rings");
         return texts;
     }
     add(&texts, "--");

@@ -31,6 +31,10 @@ static int prepare_files(posix_spawn_file_actions_t *actions, const struct spawn
     if (error == 0) error = posix_spawn_file_actions_adddup2(actions, job->log, 1);
     if (error == 0) error = posix_spawn_file_actions_adddup2(actions, job->log, 2);
     if (error == 0) error = posix_spawn_file_actions_adddup2(actions, job->socket, 3);
+    if (error == 0 && job->rings >= 0)
+        error = posix_spawn_file_actions_adddup2(actions, job->rings, 4);
+    if (error == 0 && job->bell >= 0)
+        error = posix_spawn_file_actions_adddup2(actions, job->bell, 5);
     return error;
 }
 

@@ -25,11 +25,12 @@ struct spawn_job {
     void *owner;
     struct spawn_job *next;
 
-    /* SPAWN_START in: the program gets /dev/null as 0, log as 1 and 2, socket as 3, nothing else; it
-     * leads a process group of its own. Both vectors end with NULL. */
+    /* SPAWN_START in: the program gets /dev/null as 0, log as 1 and 2, socket as 3, and where they are
+     * not -1 rings as 4 and bell as 5; nothing else. It leads a process group of its own. Both vectors
+     * end with NULL. */
     const char *program;
     char *const *arguments, *const *environment;
-    int socket, log;
+    int socket, log, rings, bell;
     /* SPAWN_START out, SPAWN_MEASURE in. */
     pid_t pid;
     /* SPAWN_START out: error is an errno, 0 when it was started; pidfd is the taker's to close. */

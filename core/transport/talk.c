@@ -109,16 +109,13 @@ static enum outcome pack_request(const struct request *request, uint64_t now_ns,
     return outcome;
 }
 
-enum outcome talk_request(struct talk *talk, struct outbox *outbox, struct request *request,
-                          uint64_t now_ns) {
+enum outcome talk_request(struct talk *talk, struct request *request, uint64_t now_ns,
+                          struct talk_frame *out) {
     struct body *body = request->body;
     bool by_memfd = talk->accepts_memfd && body != NULL && body->memfd >= 0 && body->bytes > 0;
-    uint8_t *head;
-    size_t head_bytes;
-    enum outcome outcome =
-        pack_request(request, now_ns, by_memfd ? WIRE_FLAG_MEMFD : 0, &head, &head_bytes);
-    if (outcome != OK) return outcome;
-    return outbox_add(outbox, head, head_bytes, body, by_memfd ? OUTBOX_MEMFD : OUTBOX_STREAM);
+    *out = (struct talk_frame){.body = body, .how = by_memfd ? OUTBOX_MEMFD : OUTBOX_STREAM};
+    return pack_request(request, now_ns, by_memfd ? WIRE_FLAG_MEMFD : 0, &out->head,
+                        &out->head_bytes);
 }
 
 /* A frame that cannot be sent for want of memory is lost: the deadline, the ping or the kill that

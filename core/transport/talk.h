@@ -34,8 +34,16 @@ void talk_free(struct talk *talk);
 /* A whole frame has come. memfd: the descriptor that came with it, or -1; always taken. */
 bool talk_frame(struct talk *talk, struct wire_reader *reader, int memfd, struct outbox *outbox);
 
-enum outcome talk_request(struct talk *talk, struct outbox *outbox, struct request *request,
-                          uint64_t now_ns);
+/* A REQUEST frame that is ready to go, one way or the other. */
+struct talk_frame {
+    uint8_t *head; /* header and envelope, malloc'd: the taker's */
+    size_t head_bytes;
+    struct body
+        *body; /* the payload behind the head or as memfd; borrowed from the request; or NULL */
+    enum outbox_payload how;
+};
+enum outcome talk_request(struct talk *talk, struct request *request, uint64_t now_ns,
+                          struct talk_frame *out);
 void talk_cancel(struct outbox *outbox, uint64_t id);
 void talk_ping(struct outbox *outbox, uint64_t id);
 void talk_shutdown(struct outbox *outbox);

@@ -14,7 +14,11 @@ static bool is_cancelled(const struct exchange *exchange) {
 /* Sends the frame that ends the exchange. */
 static int end_with(struct exchange *exchange, enum wire_type type, const ProtobufCMessage *message,
                     const void *data, size_t bytes) {
-    if (link_send(exchange->link, type, message, data, bytes) != OK) return -1;
+    /* What ends a stream must come after its chunks: on the same way. */
+    bool streams = exchange->state == EXCHANGE_STREAMING;
+    enum outcome outcome = streams ? link_send(exchange->link, type, message, data, bytes)
+                                   : link_answer(exchange->link, type, message, data, bytes);
+    if (outcome != OK) return -1;
     exchange->state = EXCHANGE_ANSWERED;
     return 0;
 }

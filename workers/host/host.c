@@ -4,6 +4,7 @@
 #include "workers/host/call.h"
 #include "workers/host/exchange.h"
 #include "workers/host/inbox.h"
+#include "workers/host/intake.h"
 #include "workers/host/link.h"
 #include "workers/host/plugin.h"
 
@@ -23,6 +24,7 @@
 struct host {
     struct link link;
     struct inbox inbox;
+    struct intake intake;
     /* Written by the socket's thread before it posts setup_known, read by the other one after it. */
     sem_t setup_known;
     Poolgate__Worker__V1__Setup *setup; /* NULL: shut down before it came */
@@ -84,6 +86,7 @@ static void on_request(struct host *host, struct link_frame *frame) {
     if (id == 0) end_process(HOST_EXIT_SYSTEM, "no memory for a request");
     if (outcome == OK && host->stopping) outcome = SHUTTING_DOWN;
     if (outcome == OK) outcome = inbox_push(&host->inbox, call);
+    intake_poke(&host->intake);
     if (outcome == OK) return;
     call_free(call);
     if (outcome == ALREADY_EXISTS) gateway_broke("a REQUEST's id is in use");
@@ -123,6 +126,7 @@ static void on_shutdown(struct host *host, struct link_frame *frame) {
     while ((call = inbox_withdraw(&host->inbox)) != NULL)
         drop(host, call, "the worker is stopping");
     inbox_stop(&host->inbox);
+    intake_poke(&host->intake);
     if (host->setup == NULL) sem_post(&host->setup_known);
 }
 
@@ -230,7 +234,9 @@ static bool load(struct host *host, const char *plugin_path, char error[POOLGATE
 static void serve(struct host *host, struct call *call) {
     struct exchange exchange;
     exchange_begin(&exchange, &host->link, call, host->max_reply_bytes);
-    if (host->plugin.handle != NULL)
+    if (atomic_load(&call->cancelled)) {
+        /* Cancelled while it lay in the ring: it never begins. */
+    } else if (host->plugin.handle != NULL)
         host->plugin.handle(host->state, &call->request, &exchange.reply);
     else
         host->plugin.handle_batch(host->state, &call->request, &exchange.reply, 1);
@@ -242,7 +248,8 @@ static void serve(struct host *host, struct call *call) {
 
 static enum outcome serve_until_stopped(struct host *host) {
     struct call *call;
-    while ((call = inbox_take(&host->inbox)) != NULL) serve(host, call);
+    while ((call = intake_next(&host->intake)) != NULL) serve(host, call);
+    if (host->intake.why != NULL) gateway_broke(host->intake.why);
     if (host->plugin.unload != NULL) host->plugin.unload(host->state);
     return link_flush(&host->link);
 }
@@ -251,11 +258,24 @@ static int status_of(enum outcome outcome) {
     return outcome == OK || outcome == SHUTTING_DOWN ? HOST_EXIT_OK : HOST_EXIT_SYSTEM;
 }
 
-int host_run(const char *plugin_path, int fd) {
+/* The rings, if the gateway gave any. */
+static bool open_rings(struct host *host, const struct host_options *options) {
+    struct ring_pair *pair = NULL;
+    if (options->rings >= 0 && ring_pair_attach(&pair, options->rings) != OK) return false;
+    intake_open(&host->intake, &host->inbox, pair != NULL ? &pair->requests : NULL, RING_SHARED);
+    if (pair != NULL) link_use_ring(&host->link, &pair->replies, options->bell);
+    return true;
+}
+
+int host_run(const struct host_options *options) {
     static struct host host; /* the socket's thread uses it until the process ends */
-    link_open(&host.link, fd);
+    link_open(&host.link, options->fd);
     inbox_open(&host.inbox);
     sem_init(&host.setup_known, 0, 0);
+    if (!open_rings(&host, options)) {
+        fprintf(stderr, "poolgate-worker: the rings cannot be used\n");
+        return HOST_EXIT_SYSTEM;
+    }
     if (!start_socket_thread(&host)) return HOST_EXIT_SYSTEM;
     enum outcome sent = say_hello(&host);
     if (sent != OK) return status_of(sent);
@@ -264,9 +284,9 @@ int host_run(const char *plugin_path, int fd) {
     uint64_t limit = host.setup->max_reply_bytes;
     host.max_reply_bytes = limit > 0 && limit < UINT32_MAX ? limit : UINT32_MAX;
 
-    if ((sent = say_loading(&host, plugin_path)) != OK) return status_of(sent);
+    if ((sent = say_loading(&host, options->plugin_path)) != OK) return status_of(sent);
     char error[POOLGATE_ERROR_BYTES] = "";
-    if (!load(&host, plugin_path, error)) {
+    if (!load(&host, options->plugin_path, error)) {
         fprintf(stderr, "poolgate-worker: %s\n", error);
         return status_of(say_ready(&host, error));
     }

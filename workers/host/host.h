@@ -10,7 +10,12 @@
 #define HOST_EXIT_PROTOCOL 70 /* the gateway broke the protocol */
 #define HOST_EXIT_SYSTEM   71 /* no memory or no thread; an answer could not be sent */
 
-/* fd: the connected control socket. */
-int host_run(const char *plugin_path, int fd);
+struct host_options {
+    const char *plugin_path;
+    int fd;    /* the connected control socket */
+    int rings; /* memfd of the ring_pair, or -1: everything goes over the socket */
+    int bell;  /* the eventfd at which the gateway sleeps, or -1 */
+};
+int host_run(const struct host_options *options);
 
 #endif

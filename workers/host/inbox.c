@@ -66,6 +66,34 @@ struct call *inbox_take(struct inbox *inbox) {
     return call;
 }
 
+struct call *inbox_try(struct inbox *inbox, bool *stopped) {
+    pthread_mutex_lock(&inbox->lock);
+    *stopped = inbox->stopped;
+    struct call *call = inbox->stopped ? NULL : detach_first(inbox);
+    if (call != NULL) {
+        inbox->running = call;
+        inbox->running_since_ns = clock_now_ns();
+    }
+    pthread_mutex_unlock(&inbox->lock);
+    return call;
+}
+
+void inbox_begin(struct inbox *inbox, struct call *call) {
+    pthread_mutex_lock(&inbox->lock);
+    inbox->running = call;
+    inbox->running_since_ns = clock_now_ns();
+    for (size_t i = 0; i < INBOX_EARLY; i++)
+        if (inbox->early[i] == call->id) atomic_store(&call->cancelled, true);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
+bool inbox_quiet(struct inbox *inbox) {
+    pthread_mutex_lock(&inbox->lock);
+    bool quiet = !inbox->stopped && list_empty(&inbox->waiting);
+    pthread_mutex_unlock(&inbox->lock);
+    return quiet;
+}
+
 void inbox_finish(struct inbox *inbox) {
     pthread_mutex_lock(&inbox->lock);
     inbox->running = NULL;
@@ -77,6 +105,7 @@ struct call *inbox_cancel(struct inbox *inbox, uint64_t id) {
     struct call *call = find(inbox, id);
     if (call != NULL) detach(inbox, call);
     if (runs(inbox, id)) atomic_store(&inbox->running->cancelled, true);
+    if (call == NULL && !runs(inbox, id)) inbox->early[inbox->early_next++ % INBOX_EARLY] = id;
     pthread_mutex_unlock(&inbox->lock);
     return call;
 }

@@ -20,7 +20,7 @@ static bool usage(const char *why) {
     fprintf(stderr,
             "poolgate-worker: %s\n"
             "usage: poolgate-worker --pool NAME --slot N --parent PID "
-            "(--plugin PATH | -- COMMAND ARGUMENT…)\n"
+            "(--plugin PATH [--rings] | -- COMMAND ARGUMENT…)\n"
             "The gateway starts it, with its control socket at descriptor 3.\n",
             why);
     return false;
@@ -40,12 +40,11 @@ static bool pool_name_valid(const char *name) {
 }
 
 bool launcher_parse(struct launch *out, int count, char **arguments) {
-    enum { POOL = 1, SLOT, PARENT, PLUGIN };
-    static const struct option options[] = {{"pool", required_argument, NULL, POOL},
-                                            {"slot", required_argument, NULL, SLOT},
-                                            {"parent", required_argument, NULL, PARENT},
-                                            {"plugin", required_argument, NULL, PLUGIN},
-                                            {NULL, 0, NULL, 0}};
+    enum { POOL = 1, SLOT, PARENT, PLUGIN, RINGS };
+    static const struct option options[] = {
+        {"pool", required_argument, NULL, POOL},     {"slot", required_argument, NULL, SLOT},
+        {"parent", required_argument, NULL, PARENT}, {"plugin", required_argument, NULL, PLUGIN},
+        {"rings", no_argument, NULL, RINGS},         {NULL, 0, NULL, 0}};
     *out = (struct launch){0};
     unsigned long slot = ULONG_MAX, parent = 0;
     int option;
@@ -55,6 +54,8 @@ bool launcher_parse(struct launch *out, int count, char **arguments) {
             out->pool = optarg;
         else if (option == PLUGIN)
             out->plugin = optarg;
+        else if (option == RINGS)
+            out->rings = true;
         else if (option == SLOT && !parse_number(optarg, UINT32_MAX, &slot))
             return usage("--slot is not a number");
         else if (option == PARENT && !parse_number(optarg, INT32_MAX, &parent))
@@ -68,6 +69,7 @@ bool launcher_parse(struct launch *out, int count, char **arguments) {
     if (parent == 0) return usage("--parent is missing");
     if ((out->plugin == NULL) == (out->command == NULL))
         return usage("either --plugin or a command is needed");
+    if (out->rings && out->plugin == NULL) return usage("--rings is for plug-ins");
     if (out->plugin != NULL && strchr(out->plugin, '/') == NULL)
         return usage("--plugin is not a path");
     out->slot = (uint32_t)slot;
@@ -122,7 +124,7 @@ static void volunteer_for_memory_killer(void) {
     close(fd);
 }
 
-void launcher_confine(pid_t parent) {
+void launcher_confine(pid_t parent, int last_descriptor) {
     die_with(parent);
     require(getpgrp() == getpid() || setpgid(0, 0) == 0, "process group");
     require(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no new privileges");
@@ -130,7 +132,7 @@ void launcher_confine(pid_t parent) {
     const struct rlimit none = {0, 0};
     require(setrlimit(RLIMIT_CORE, &none) == 0, "core limit");
     reset_signals();
-    require(close_range(LAUNCHER_SOCKET + 1, ~0U, 0) == 0, "closing descriptors");
+    require(close_range((unsigned)last_descriptor + 1, ~0U, 0) == 0, "closing descriptors");
     check_socket();
     volunteer_for_memory_killer();
 }

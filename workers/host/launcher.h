@@ -1,6 +1,7 @@
 /* launcher - makes the process that the gateway spawned fit for a worker's code.
  * thread: the first thread, before there is another.
- * owns:   descriptors 0 to 3 stay as they are: nothing to read, the log twice, the control socket.
+ * owns:   descriptors 0 to 3 stay as they are: nothing to read, the log twice, the control socket; so do
+ *         LAUNCHER_RINGS and LAUNCHER_BELL where they are announced.
  * fails:  launcher_parse: false, with a line on stderr; the others end the process: LAUNCHER_EXIT_… */
 #ifndef WORKERS_HOST_LAUNCHER_H
 #define WORKERS_HOST_LAUNCHER_H
@@ -10,6 +11,8 @@
 #include <sys/types.h>
 
 #define LAUNCHER_SOCKET 3
+#define LAUNCHER_RINGS  4 /* with --rings: the pair of rings, and the gateway's bell */
+#define LAUNCHER_BELL   5
 
 #define LAUNCHER_EXIT_SETUP      1   /* the parent is another one, or a protection cannot be set */
 #define LAUNCHER_EXIT_USAGE      64  /* the arguments are wrong */
@@ -21,14 +24,15 @@ struct launch {
     uint32_t slot;
     pid_t parent;
     const char *plugin;   /* path of a plug-in, or NULL */
+    bool rings;           /* the plug-in's requests and replies go through shared rings */
     char *const *command; /* NULL-terminated, or NULL; exactly one of the two is set */
 };
 
-/* --pool NAME --slot N --parent PID (--plugin PATH | -- COMMAND ARGUMENT…) */
+/* --pool NAME --slot N --parent PID (--plugin PATH [--rings] | -- COMMAND ARGUMENT…) */
 bool launcher_parse(struct launch *out, int count, char **arguments);
 /* Dies with the parent, its own process group, no new privileges, private files, no core dumps, default
- * signals, no descriptors but 0 to 3, first choice of the kernel's memory killer. */
-void launcher_confine(pid_t parent);
+ * signals, no descriptors above last_descriptor, first choice of the kernel's memory killer. */
+void launcher_confine(pid_t parent, int last_descriptor);
 /* Becomes the command, which finds the control socket at descriptor 3. Does not return. */
 void launcher_execute(char *const *command) __attribute__((noreturn));
 

@@ -9,6 +9,7 @@
 #define WORKERS_HOST_LINK_H
 
 #include "core/base/outcome.h"
+#include "core/transport/ring_pair.h"
 #include "core/transport/wire.h"
 
 #include <pthread.h>
@@ -37,6 +38,8 @@ struct link_frame {
 
 struct link {
     int fd;
+    struct ring_writer replies; /* the compute thread's; memory NULL: there is no ring */
+    int bell;
     /* Of the socket's thread. */
     struct wire_reader reader;
     bool handed_out; /* the reader's frame was received: its envelope is kept until the next */
@@ -52,6 +55,7 @@ struct link {
 };
 
 void link_open(struct link *link, int fd);
+void link_use_ring(struct link *link, struct ring_memory *replies, int bell);
 void link_close(struct link *link);
 
 /* Waits until something can be read; meanwhile sends what was posted and did not fit. */
@@ -68,6 +72,10 @@ enum outcome link_post(struct link *link, enum wire_type type,
 enum outcome link_send(struct link *link, enum wire_type type,
                        const struct ProtobufCMessage *message, const void *payload,
                        size_t payload_bytes);
+/* The same for a frame that is a whole answer: through the ring where there is one and it fits. */
+enum outcome link_answer(struct link *link, enum wire_type type,
+                         const struct ProtobufCMessage *message, const void *payload,
+                         size_t payload_bytes);
 /* Waits until the outbox is empty. */
 enum outcome link_flush(struct link *link);
 

@@ -11,15 +11,22 @@
 int main(int count, char **arguments) {
     struct launch launch;
     if (!launcher_parse(&launch, count, arguments)) return LAUNCHER_EXIT_USAGE;
-    launcher_confine(launch.parent);
+    launcher_confine(launch.parent, launch.rings ? LAUNCHER_BELL : LAUNCHER_SOCKET);
     if (launch.command != NULL) launcher_execute(launch.command);
 
     (void)fcntl(LAUNCHER_SOCKET, F_SETFD,
-                FD_CLOEXEC);                /* what a plug-in starts has no business here */
+                FD_CLOEXEC); /* what a plug-in starts has no business here */
+    if (launch.rings) {
+        (void)fcntl(LAUNCHER_RINGS, F_SETFD, FD_CLOEXEC);
+        (void)fcntl(LAUNCHER_BELL, F_SETFD, FD_CLOEXEC);
+    }
     (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a crash should not swallow what was printed */
     (void)setenv("OMP_THREAD_LIMIT", "1",
                  0); /* slots are the parallelism, before OpenMP is loaded */
-    int status = host_run(launch.plugin, LAUNCHER_SOCKET);
+    int status = host_run(&(struct host_options){.plugin_path = launch.plugin,
+                                                 .fd = LAUNCHER_SOCKET,
+                                                 .rings = launch.rings ? LAUNCHER_RINGS : -1,
+                                                 .bell = launch.rings ? LAUNCHER_BELL : -1});
     /* Not exit: the socket's thread runs, and its stack is not to be pulled away by destructors. */
     fflush(NULL);
     _exit(status);

@@ -1,0 +1,142 @@
+#include "gateway/http/handlers.h"
+#include "gateway/http/path.h"
+#include "gateway/http/routes.h"
+#include "tests/support/suite.h"
+
+#include <string.h>
+
+static struct route_match match;
+
+static enum outcome find(const char *method, const char *path) {
+    return route_find(routes, routes_count, method, path, &match);
+}
+
+START_TEST(each_path_of_the_contract_finds_its_handler) {
+    static const struct {
+        const char *method, *path;
+        const struct handler *handler;
+    } rows[] = {
+        {"POST", "/v1/pools/ocr/invoke", &handler_invoke},
+        {"GET", "/v1/pools", &handler_pools},
+        {"GET", "/v1/pools/ocr", &handler_pool},
+        {"GET", "/v1/pools/ocr/slots", &handler_slots},
+        {"GET", "/livez", &handler_livez},
+        {"GET", "/readyz", &handler_readyz},
+        {"GET", "/startupz", &handler_startupz},
+        {"GET", "/healthz", &handler_healthz},
+        {"GET", "/metrics", &handler_metrics},
+        {"HEAD", "/livez", &handler_livez},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ck_assert_msg(find(rows[i].method, rows[i].path) == OK, "%s", rows[i].path);
+        ck_assert_ptr_eq(match.handler, rows[i].handler);
+    }
+}
+END_TEST
+
+START_TEST(the_pools_name_is_taken_out_of_the_path) {
+    ck_assert_int_eq(find("POST", "/v1/pools/scan-2/invoke"), OK);
+    ck_assert_str_eq(match.pool, "scan-2");
+    ck_assert_int_eq(find("GET", "/v1/pools/scan-2"), OK);
+    ck_assert_str_eq(match.pool, "scan-2");
+}
+END_TEST
+
+START_TEST(a_name_longer_than_any_pools_is_no_pool) {
+    char path[256] = "/v1/pools/";
+    memset(path + strlen(path), 'a', 64);
+    ck_assert_int_eq(find("GET", path), OK);
+    ck_assert_str_eq(match.pool, "");
+    path[strlen(path) - 1] = '\0';
+    ck_assert_int_eq(find("GET", path), OK);
+    ck_assert_uint_eq(strlen(match.pool), 63);
+}
+END_TEST
+
+START_TEST(what_is_not_there_is_not_found) {
+    static const char *const paths[] = {"/",
+                                        "/v1",
+                                        "/v1/pools/",
+                                        "/v1/pools//slots",
+                                        "/livez/",
+                                        "/livezz",
+                                        "//livez",
+                                        "/v1/pools/a/b/slots",
+                                        "/v1/pools/a/slot",
+                                        "/LIVEZ",
+                                        "/v1/../livez",
+                                        "/v1/pools/a/invoke/x"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        ck_assert_msg(find("GET", paths[i]) == NOT_FOUND, "%s", paths[i]);
+}
+END_TEST
+
+START_TEST(a_wrong_method_is_told_which_are_right) {
+    ck_assert_int_eq(find("DELETE", "/v1/pools/a/invoke"), METHOD_NOT_ALLOWED);
+    ck_assert_str_eq(match.allow, "POST, OPTIONS");
+    ck_assert_int_eq(find("POST", "/v1/pools"), METHOD_NOT_ALLOWED);
+    ck_assert_str_eq(match.allow, "GET, HEAD, OPTIONS");
+    ck_assert_int_eq(find("get", "/livez"), METHOD_NOT_ALLOWED);
+}
+END_TEST
+
+START_TEST(options_of_everything_is_everything) {
+    ck_assert_int_eq(find("OPTIONS", "*"), METHOD_NOT_ALLOWED);
+    ck_assert_str_eq(match.allow, "POST, GET, HEAD, OPTIONS");
+    ck_assert_int_eq(find("GET", "*"), METHOD_NOT_ALLOWED);
+}
+END_TEST
+
+static char decoded[64];
+
+static enum outcome decode(const char *target) {
+    return path_decode(target, decoded, sizeof decoded);
+}
+
+START_TEST(a_path_is_decoded_once) {
+    ck_assert_int_eq(decode("/v1/po%6Fls/%61"), OK);
+    ck_assert_str_eq(decoded, "/v1/pools/a");
+    ck_assert_int_eq(decode("/%2561"), OK);
+    ck_assert_str_eq(decoded, "/%61");
+    ck_assert_int_eq(decode("http://host:80/livez"), OK);
+    ck_assert_str_eq(decoded, "/livez");
+    ck_assert_int_eq(decode("*"), OK);
+}
+END_TEST
+
+START_TEST(a_path_that_hides_something_is_refused) {
+    static const char *const targets[] = {"/a%2fb",
+                                          "/a%2Fb",
+                                          "/%00",
+                                          "/a%0a",
+                                          "/%",
+                                          "/%4",
+                                          "/%zz",
+                                          "livez",
+                                          "",
+                                          "http://",
+                                          "/a b",
+                                          "/%7f",
+                                          "http:///livez",
+                                          "http://host",
+                                          "ftp://host/livez",
+                                          "**"};
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
+        ck_assert_msg(decode(targets[i]) == INVALID_REQUEST, "%s", targets[i]);
+}
+END_TEST
+
+START_TEST(a_path_longer_than_its_room_is_not_found) {
+    char target[80] = "/";
+    memset(target + 1, 'a', 62);
+    ck_assert_int_eq(decode(target), OK);
+    target[63] = 'a';
+    ck_assert_int_eq(decode(target), NOT_FOUND);
+}
+END_TEST
+
+SUITE("gateway/http/routes", 5, each_path_of_the_contract_finds_its_handler,
+      the_pools_name_is_taken_out_of_the_path, a_name_longer_than_any_pools_is_no_pool,
+      what_is_not_there_is_not_found, a_wrong_method_is_told_which_are_right,
+      options_of_everything_is_everything, a_path_is_decoded_once,
+      a_path_that_hides_something_is_refused, a_path_longer_than_its_room_is_not_found)
