@@ -11,12 +11,15 @@
 #include "core/snapshot.h"
 
 struct gate;
+struct thread_worker;
 
 struct gate_options {
     const struct pool_options *pools;
     size_t pools_count;
     const char *worker_program; /* path of poolgate-worker */
     const char *plugin_folder;  /* holds NAME.so */
+    /* Runs a plug-in on a thread (core/transport/thread.h); NULL: no pool has thread slots. */
+    void (*thread_worker)(const struct thread_worker *worker);
 };
 
 /* Starts the pool loop on its own thread and begins to load every pool's min slots. */

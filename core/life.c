@@ -41,11 +41,16 @@ static bool is_load_failure(enum reason why) {
     return why == REASON_SPAWN_FAILED || why == REASON_LOAD_FAILED || why == REASON_LOAD_TIMEOUT;
 }
 
-/* The worker is of no use any more: failed, its moments over. Its work is not touched here. */
-static void fail(struct pool *pool, struct slot *slot, enum reason why, uint64_t now_ns) {
+/* Nothing is awaited of its worker any more but its end. */
+static void forget_moments(struct slot *slot) {
     slot->ready_ns = 0;
     slot->load_deadline_ns = slot->quiet_ns = slot->ping_ns = slot->pong_deadline_ns = CLOCK_NEVER;
     slot->stable_ns = slot->term_ns = slot->measure_ns = CLOCK_NEVER;
+}
+
+/* The worker is of no use any more: failed, its moments over. Its work is not touched here. */
+static void fail(struct pool *pool, struct slot *slot, enum reason why, uint64_t now_ns) {
+    forget_moments(slot);
     slot->failed_why = why;
     slot->failures++;
     move(pool, slot, WORKER_FAILED, why, now_ns);
@@ -134,6 +139,8 @@ static void describe_exit(const struct transport_event *event, char text[SLOT_ER
     if (event->exit_kind == EXIT_STATUS)
         snprintf(text, SLOT_ERROR_BYTES, "the worker ended with exit status %d%s%s",
                  event->exit_value, last, event->text);
+    else if (event->exit_kind == EXIT_ABANDONED)
+        snprintf(text, SLOT_ERROR_BYTES, "%s", event->text);
     else if (event->exit_kind == EXIT_NEVER_STARTED)
         snprintf(text, SLOT_ERROR_BYTES, "the worker could not be started: %s", event->text);
     else
@@ -149,6 +156,7 @@ static enum reason exit_reason(const struct slot *slot, const struct transport_e
 
 static void exited(struct pool *pool, struct slot *slot, const struct transport_event *event,
                    uint32_t random, uint64_t now_ns) {
+    if (event->exit_kind == EXIT_ABANDONED) pool->abandoned++;
     if (life_alive(slot)) { /* nobody asked it to end */
         char text[SLOT_ERROR_BYTES];
         describe_exit(event, text);
@@ -164,9 +172,7 @@ void life_stop(struct pool *pool, struct slot *slot, enum reason why, uint64_t n
     if (!life_alive(slot)) return;
     assert(slot->inflight == 0);
     bool listens = worker_state_can_serve(slot->record.state);
-    slot->ready_ns = 0;
-    slot->load_deadline_ns = slot->quiet_ns = slot->ping_ns = slot->pong_deadline_ns = CLOCK_NEVER;
-    slot->stable_ns = slot->measure_ns = CLOCK_NEVER;
+    forget_moments(slot);
     move(pool, slot, WORKER_EVICTING, why, now_ns);
     struct transport *transport = pool->transports[slot->index];
     if (listens) transport->calls->shutdown(transport);
@@ -174,8 +180,12 @@ void life_stop(struct pool *pool, struct slot *slot, enum reason why, uint64_t n
 }
 
 void life_kill(struct pool *pool, struct slot *slot, enum reason why, uint64_t now_ns) {
-    if (life_alive(slot)) move(pool, slot, WORKER_EVICTING, why, now_ns);
-    if (slot->record.state == WORKER_DEAD) return;
+    if (life_alive(slot)) {
+        forget_moments(slot);
+        move(pool, slot, WORKER_EVICTING, why, now_ns);
+    } else if (slot->term_ns == CLOCK_NEVER && slot->kill_ns == CLOCK_NEVER) {
+        return; /* dead, or killed already */
+    }
     work_lost(pool, slot, BLAME_NOBODY, "the gateway stops", now_ns);
     slot->term_ns = CLOCK_NEVER;
     slot->kill_ns = now_ns;
@@ -224,6 +234,8 @@ static void tend_ping(struct pool *pool, struct slot *slot, uint64_t now_ns) {
         transport->calls->ping(transport, ++slot->ping_id);
         slot->pong_deadline_ns = clock_add(now_ns, pool->options->health.timeout_ns);
         slot->ping_ns = clock_add(now_ns, pool->options->health.interval_ns);
+        /* The next one only when it is known what became of this one. */
+        if (slot->ping_ns < slot->pong_deadline_ns) slot->ping_ns = slot->pong_deadline_ns;
     }
 }
 

@@ -81,6 +81,7 @@ static struct scale_facts scale_facts(const struct pool *pool, bool draining, ui
 }
 
 static void start_one(struct pool *pool, uint64_t now_ns) {
+    if (pool->abandoned >= POOL_ABANDONED_MOST) return;
     for (uint32_t i = 0; i < pool->options->slots_max; i++) {
         struct slot *slot = &pool->slots[i];
         if (slot->record.state != WORKER_DEAD || slot->respawn_ns > now_ns) continue;
@@ -134,6 +135,7 @@ static enum outcome refusal(const struct pool *pool, bool draining, uint64_t now
     if (draining || pool->wish == WISH_DRAIN) return SHUTTING_DOWN;
     bool none = pool_able(pool) == 0 && pool_coming(pool) == 0;
     if (none && pool->backoff_until_ns > now_ns) return SPAWN_FAILED;
+    if (none && pool->abandoned >= POOL_ABANDONED_MOST) return NO_WORKERS;
     return pool->wish == WISH_UNLOAD ? NO_WORKERS : OK;
 }
 
@@ -175,7 +177,10 @@ uint64_t orchestrator_settle(struct orchestrator *orchestrator, uint64_t now_ns)
     for (size_t i = 0; i < orchestrator->pools_count; i++)
         next_ns = earlier(next_ns, settle_pool(orchestrator, &orchestrator->pools[i], now_ns));
     orchestrator->settled++;
-    return orchestrator->draining ? earlier(next_ns, orchestrator->drain_until_ns) : next_ns;
+    /* Once the drain's time is over everybody is being killed: what is left is to see them end. */
+    return orchestrator->draining && orchestrator->drain_until_ns > now_ns
+               ? earlier(next_ns, orchestrator->drain_until_ns)
+               : next_ns;
 }
 
 bool orchestrator_drained(const struct orchestrator *orchestrator) {

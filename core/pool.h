@@ -13,6 +13,8 @@
 #include "core/policy/stats.h"
 #include "core/transport/transport.h"
 
+#define POOL_ABANDONED_MOST 2 /* so many threads are left behind, then no more are started */
+
 struct pool {
     const struct pool_options *options;
     struct slot *slots;            /* options->slots_max of them */
@@ -27,6 +29,7 @@ struct pool {
     uint64_t backoff_until_ns; /* loads failed and no slot can serve: no new start before; 0: no */
     enum outcome load_outcome; /* what the last failed load answers: SPAWN_FAILED, SPAWN_TIMEOUT */
     bool reached_min;
+    uint32_t abandoned; /* threads that hung and were left behind */
     uint64_t answered, retried, crashed, restarts, cancelled, expired;
     uint64_t restarts_by_reason[REASON_COUNT];
 };

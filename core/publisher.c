@@ -114,7 +114,7 @@ static void fill_measures(struct pool_snapshot *out, const struct pool *pool) {
 static void fill_pool(struct pool_snapshot *out, const struct pool *pool, bool draining,
                       uint64_t now_ns) {
     const struct pool_options *options = pool->options;
-    bool backing_off = pool->backoff_until_ns > now_ns;
+    bool backing_off = pool->backoff_until_ns > now_ns || pool->abandoned >= POOL_ABANDONED_MOST;
     uint32_t able = pool_able(pool), coming = pool_coming(pool);
     const struct slot_snapshot *slots = out->slots;
     *out =
@@ -134,6 +134,7 @@ static void fill_pool(struct pool_snapshot *out, const struct pool *pool, bool d
                                .waiting = pool->queue.waiting,
                                .capacity = options->queue.capacity,
                                .bytes = atomic_load(&pool->admission.bytes),
+                               .abandoned = pool->abandoned,
                                .answered = pool->answered,
                                .retried = pool->retried,
                                .crashed = pool->crashed,

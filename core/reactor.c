@@ -4,6 +4,7 @@
 #include "core/base/clock.h"
 #include "core/transport/process.h"
 #include "core/transport/spawner.h"
+#include "core/transport/thread.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -154,21 +155,37 @@ static void on_after_sleep(uv_check_t *check) {
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
+static enum outcome open_transport(struct transport **out, const struct address *address,
+                                   const struct pool_options *pool,
+                                   const struct gate_options *options) {
+    uv_loop_t *loop = &address->reactor->loop;
+    void *owner = (void *)(uintptr_t)address;
+    if (pool->isolation == ISOLATION_THREAD)
+        return thread_open(out, &(struct thread_options){.loop = loop,
+                                                         .pool = pool,
+                                                         .slot = address->slot,
+                                                         .plugin_folder = options->plugin_folder,
+                                                         .run = options->thread_worker,
+                                                         .fn = on_worker,
+                                                         .owner = owner});
+    return process_open(out, &(struct process_options){.loop = loop,
+                                                       .spawner = address->reactor->spawner,
+                                                       .pool = pool,
+                                                       .slot = address->slot,
+                                                       .worker_program = options->worker_program,
+                                                       .plugin_folder = options->plugin_folder,
+                                                       .fn = on_worker,
+                                                       .owner = owner});
+}
+
 static enum outcome open_transports(struct reactor *reactor, const struct gate_options *options) {
     struct address *address = reactor->addresses;
     for (uint32_t i = 0; i < reactor->orchestrator.pools_count; i++) {
         struct pool *pool = &reactor->orchestrator.pools[i];
         for (uint32_t j = 0; j < pool->options->slots_max; j++, address++) {
             *address = (struct address){reactor, i, j};
-            struct process_options process = {.loop = &reactor->loop,
-                                              .spawner = reactor->spawner,
-                                              .pool = pool->options,
-                                              .slot = j,
-                                              .worker_program = options->worker_program,
-                                              .plugin_folder = options->plugin_folder,
-                                              .fn = on_worker,
-                                              .owner = address};
-            enum outcome outcome = process_open(&pool->transports[j], &process);
+            enum outcome outcome =
+                open_transport(&pool->transports[j], address, pool->options, options);
             if (outcome != OK) return outcome;
         }
     }

@@ -49,6 +49,7 @@ struct pool_snapshot {
     uint32_t by_priority[PRIORITY_COUNT];
     uint64_t expected_wait_ns;
     uint64_t memory_declared, memory_resident;
+    uint32_t abandoned; /* hung threads that were left behind */
     uint64_t answered, retried, crashed, restarts, cancelled, expired;
     uint64_t transitions_total[WORKER_STATE_COUNT][WORKER_STATE_COUNT];
     uint64_t restarts_by_reason[REASON_COUNT];

@@ -92,10 +92,12 @@ static void vacate(struct slot *slot, uint64_t now_ns) {
     if (slot->inflight > 0 || slot->record.state != WORKER_PROCESSING) return;
     bool moved = worker_state_move(&slot->record, WORKER_READY, REASON_ANSWERED, now_ns);
     assert(moved);
+    slot->last_used_ns = now_ns;
     slot->quiet_ns = now_ns + SLOT_QUIET_NS;
 }
 
-static void hand_over(struct pool *pool, struct slot *slot, struct request *request, uint64_t now_ns) {
+static void hand_over(struct pool *pool, struct slot *slot, struct request *request,
+                      uint64_t now_ns) {
     request_queue_take(&pool->queue, request);
     request->slot = slot->index;
     request->attempts++;

@@ -34,7 +34,7 @@ struct slot {
     pid_t pid;
     uint64_t requests, errors, restarts;
     uint64_t resident_bytes;
-    uint64_t last_used_ns;        /* last time it was given work */
+    uint64_t last_used_ns;        /* last time it was given work, or finished its last */
     uint64_t ready_ns;            /* since when it can serve; 0: it cannot */
     uint64_t started_ns, cold_ns; /* this start; how long the last load took */
     uint32_t failures;            /* in a row, for the back-off */

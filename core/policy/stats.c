@@ -1,5 +1,7 @@
 #include "core/policy/stats.h"
 
+#include <string.h>
+
 #define MS UINT64_C(1000000)
 const uint64_t histogram_bounds_ns[HISTOGRAM_BUCKETS - 1] = {
     MS / 10,   MS / 4,     MS / 2,     MS,          5 * MS / 2, 5 * MS,    10 * MS,
@@ -35,8 +37,10 @@ static uint64_t recent_edge(size_t bucket) {
 
 void recent_add(struct recent *recent, uint64_t value_ns, uint64_t now_ns) {
     if (now_ns - recent->started_ns >= RECENT_SPAN_NS) {
+        /* After a silence both are too old. */
+        if (now_ns - recent->started_ns >= 2 * RECENT_SPAN_NS) memset(recent, 0, sizeof *recent);
         recent->current ^= 1;
-        for (size_t i = 0; i < RECENT_BUCKETS; i++) recent->counts[recent->current][i] = 0;
+        memset(recent->counts[recent->current], 0, sizeof recent->counts[recent->current]);
         recent->started_ns = now_ns;
     }
     recent->counts[recent->current][recent_bucket(value_ns)]++;

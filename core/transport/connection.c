@@ -297,7 +297,7 @@ void connection_close(struct connection *connection) {
     if (options->rings != NULL) {
         uv_close((uv_handle_t *)&connection->bell_poll, handle_closed);
         close(options->bell);
-        ring_pair_unmap(options->rings);
+        ring_pair_drop(options->rings, options->sharing);
     }
     for (size_t i = 0; i < connection->memfds_count; i++) close(connection->memfds[i]);
     outbox_clear(&connection->outbox);

@@ -196,7 +196,7 @@ static void close_our_ends(struct process *process) {
     close_if_open(process->ours.socket);
     close_if_open(process->ours.log);
     close_if_open(process->ours.bell);
-    ring_pair_unmap(process->ours.rings);
+    ring_pair_drop(process->ours.rings, RING_SHARED);
 }
 
 static void on_started(struct spawn_job *job) {

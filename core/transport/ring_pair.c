@@ -1,6 +1,8 @@
 #include "core/transport/ring_pair.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -39,6 +41,31 @@ enum outcome ring_pair_attach(struct ring_pair **out, int memfd) {
     return map(out, memfd);
 }
 
-void ring_pair_unmap(struct ring_pair *pair) {
-    if (pair != NULL) munmap(pair, sizeof *pair);
+/* The holders' count lies behind the pair: the rings know nothing of it. */
+struct private_pair {
+    struct ring_pair pair;
+    _Atomic uint32_t holders;
+};
+
+enum outcome ring_pair_create_private(struct ring_pair **out) {
+    size_t bytes = (sizeof(struct private_pair) + 63) / 64 * 64;
+    struct private_pair *private_pair = aligned_alloc(64, bytes);
+    *out = private_pair != NULL ? &private_pair->pair : NULL;
+    if (private_pair == NULL) return MEMORY_EXHAUSTED;
+    memset(private_pair, 0, bytes);
+    atomic_store(&private_pair->holders, 1);
+    atomic_store(&private_pair->pair.replies.asleep, 1);
+    return OK;
+}
+
+void ring_pair_hold(struct ring_pair *pair) {
+    atomic_fetch_add(&((struct private_pair *)pair)->holders, 1);
+}
+
+void ring_pair_drop(struct ring_pair *pair, enum ring_sharing sharing) {
+    if (pair == NULL) return;
+    if (sharing == RING_SHARED)
+        munmap(pair, sizeof *pair);
+    else if (atomic_fetch_sub(&((struct private_pair *)pair)->holders, 1) == 1)
+        free(pair);
 }

@@ -1,6 +1,7 @@
 /* ring_pair - both rings of a slot, requests to the worker and replies from it, in one piece of memory.
  * thread: any.
- * owns:   a created pair its mapping and its memfd; an attached one its mapping.
+ * owns:   a shared pair its mapping and its memfd, an attached one its mapping; a private pair is held
+ *         by both sides and freed with the last.
  * fails:  MEMORY_EXHAUSTED; attach also INVALID_REQUEST: not a memfd of the right size whose size is
  *         sealed. */
 #ifndef CORE_TRANSPORT_RING_PAIR_H
@@ -16,6 +17,10 @@ struct ring_pair {
 /* A fresh pair; the gateway, who reads the replies, is asleep at its bell. *memfd: shared with a process; its size is sealed. */
 enum outcome ring_pair_create(struct ring_pair **out, int *memfd);
 enum outcome ring_pair_attach(struct ring_pair **out, int memfd);
-void ring_pair_unmap(struct ring_pair *pair); /* NULL is allowed */
+/* A fresh pair for a worker on a thread of this process, held once. */
+enum outcome ring_pair_create_private(struct ring_pair **out);
+void ring_pair_hold(struct ring_pair *pair);
+/* Unmaps a shared pair, lets go of a private one; NULL is allowed. */
+void ring_pair_drop(struct ring_pair *pair, enum ring_sharing sharing);
 
 #endif

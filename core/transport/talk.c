@@ -19,7 +19,7 @@ enum outcome talk_init(struct talk *talk, const struct pool_options *pool, uint3
 }
 
 void talk_reset(struct talk *talk) {
-    for (uint32_t i = 0; i < talk->pool->inflight; i++) {
+    for (uint32_t i = 0; talk->partials != NULL && i < talk->pool->inflight; i++) {
         reply_free(&talk->partials[i].reply);
         talk->partials[i].id = 0;
     }

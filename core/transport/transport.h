@@ -36,7 +36,8 @@ enum exit_kind {
     EXIT_NEVER_STARTED, /* text says why */
     EXIT_STATUS,        /* exit_value: its exit status */
     EXIT_CRASH_SIGNAL,  /* exit_value: a signal that a faulty program raises (SEGV, ABRT, …) */
-    EXIT_OTHER_SIGNAL   /* exit_value: a signal that somebody sent (KILL, TERM, …) */
+    EXIT_OTHER_SIGNAL,  /* exit_value: a signal that somebody sent (KILL, TERM, …) */
+    EXIT_ABANDONED      /* a thread that hangs cannot be killed: it is left behind */
 };
 
 struct transport_event {

@@ -6,6 +6,7 @@
 #include "core/gate.h"
 #include "gateway/http/server.h"
 #include "gateway/memory_limit.h"
+#include "workers/host/thread_host.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -73,7 +74,10 @@ static bool open_gate(struct gateway *gateway) {
         .pools_count = config->pools_count,
         .worker_program = gateway->worker_program,
         .plugin_folder = gateway->plugin_folder,
+        .thread_worker = thread_host_run,
     };
+    /* Slots are the parallelism; before any plug-in loads OpenMP into this process. */
+    setenv("OMP_THREAD_LIMIT", "1", 0);
     enum outcome outcome = gate_open(&gateway->gate, &options);
     if (outcome != OK)
         fprintf(stderr, "poolgate: the pools cannot start: %s\n", outcome_title(outcome));
@@ -114,6 +118,14 @@ static bool open_all(struct gateway *gateway) {
     return false;
 }
 
+static uint32_t abandoned_threads(struct gate *gate) {
+    const struct snapshot *snapshot = gate_snapshot(gate);
+    uint32_t abandoned = 0;
+    for (size_t i = 0; i < snapshot->pools_count; i++) abandoned += snapshot->pools[i].abandoned;
+    gate_snapshot_release(gate, snapshot);
+    return abandoned;
+}
+
 static int serve(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     signal(SIGPIPE, SIG_IGN);
@@ -128,9 +140,12 @@ static int serve(struct gateway *gateway) {
               LOG_STR("grpc", ""), LOG_UINT("pools", config->pools_count),
               LOG_STR("version", POOLGATE_VERSION), LOG_INT("pid", getpid()));
     lifetime_run(gateway->gate, gateway->http, config->drain.grace_ns, config->drain.timeout_ns);
+    uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
-    log_event(LOG_INFO, "stopped");
+    log_event(LOG_INFO, "stopped", LOG_UINT("abandoned_threads", abandoned));
     log_close();
+    /* What an abandoned thread still uses must not be torn down under it. */
+    if (abandoned > 0) _exit(EXIT_SUCCESS);
     return EXIT_SUCCESS;
 }
 

@@ -27,7 +27,8 @@ static const struct unavailable {
     {&schema_program, "grpc.tls.client_ca", NULL, NO_TLS NOTHING},
     {&schema_program, "auth.keys_file", NULL, NO_KEYS NOTHING},
     {&schema_program, "admin.listen", NULL, NO_ADMIN NOTHING},
-    {&schema_pool, "isolation", "thread", "is not available in this version, allowed is process"},
+    {&schema_program, "http.guard", "strict",
+     "is not available in this version, allowed is standard"},
     {&schema_pool, "sandbox", "strict", "is not available in this version, allowed is standard"},
 };
 

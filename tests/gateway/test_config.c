@@ -188,7 +188,7 @@ START_TEST(every_key_of_the_contract_is_accepted) {
     struct loaded loaded;
     load_good(&loaded,
               "http:  { listen: 127.0.0.1:8080, max_body: 64MiB, max_connections: 10000,\n"
-              "         header_timeout: 10s, min_rate: 1KiB, half_close: keep, guard: strict,\n"
+              "         header_timeout: 10s, min_rate: 1KiB, half_close: keep, guard: standard,\n"
               "         trusted_proxies: [], origins: [https://a.example, http://b.example],\n"
               "         tls: { cert: , key: , client_ca: } }\n"
               "grpc:  { listen: '[::1]:0', max_message: 64MiB, max_streams: 1000, keepalive: 60s,\n"
@@ -224,7 +224,7 @@ START_TEST(every_key_of_the_contract_is_accepted) {
     const struct config *config = loaded.config;
     const struct pool_config *pool = &config->pools[0];
     ck_assert_int_eq(config->http.half_close, HALF_CLOSE_KEEP);
-    ck_assert_int_eq(config->http.guard, GUARD_STRICT);
+    ck_assert_int_eq(config->http.guard, GUARD_STANDARD);
     ck_assert_uint_eq(config->http.origins.count, 2);
     ck_assert_str_eq(config->http.origins.items[1], "http://b.example");
     ck_assert_str_eq(config->grpc.listen.host, "::1");
@@ -385,8 +385,8 @@ static const struct mistake pool_mistakes[] = {
                               "is UTF-8 text without control characters"},
     {"memory: 10%", "poolgate.yaml:4: pools.a.memory: \"10%\" is not a size, allowed is a size "
                     "such as 64MiB, from 1KiB to 1024TiB"},
-    {"isolation: thread", "poolgate.yaml:4: pools.a.isolation: thread is not available in this "
-                          "version, allowed is process"},
+    {"sandbox: strict", "poolgate.yaml:4: pools.a.sandbox: strict is not available in this "
+                        "version, allowed is standard"},
     {"isolation: fibre", "poolgate.yaml:4: pools.a.isolation: \"fibre\" is not one of the choices, "
                          "allowed is process or thread"},
     {"slots: {min: 5}", "poolgate.yaml:4: pools.a.slots.min: slots.min (5) is above slots.max (4), "
@@ -433,8 +433,6 @@ static const struct mistake pool_mistakes[] = {
                               "allowed is a map of names and values of environment variables"},
     {"env: {set: {A: [1]}}",
      "poolgate.yaml:4: pools.a.env.set.A: a list is not a value, allowed is a text or a number"},
-    {"sandbox: strict", "poolgate.yaml:4: pools.a.sandbox: strict is not available in this "
-                        "version, allowed is standard"},
     {"plugin: embed", "poolgate.yaml:4: pools.a.plugin: unknown key, allowed here: name, "
                       "capability, worker, isolation, slots, memory, queue, timeouts, required, "
                       "health, breaker, scale, stream, retry, recycle, env, sandbox"},
@@ -885,8 +883,8 @@ static const struct mistake setting_mistakes[] = {
                             "number from 1 to 1024\n"},
     {"pools.a.slots.min=5", "--set: pools.a.slots.min: slots.min (5) is above slots.max (4), "
                             "allowed is at most the same\n"},
-    {"pools.a.isolation=thread",
-     "--set: pools.a.isolation: thread is not available in this version, allowed is process\n"},
+    {"http.guard=strict",
+     "--set: http.guard: strict is not available in this version, allowed is standard\n"},
     {"http.listen=0.0.0.0:1",
      "--set: http.listen: 0.0.0.0:1 can be reached from other machines and nobody would be asked "
      "for a key, allowed is a loopback address, or auth.allow_anonymous: true\n"},

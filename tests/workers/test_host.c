@@ -1,7 +1,7 @@
 /* The worker host: the real program over a socket pair, this side plays the gateway; and what a plug-in
  * may do with a reply, against the host's own sources. */
 /* Before libcheck, which has a macro named fail. */
-#include "workers/host/exchange.c"
+#include "workers/host/answer.c"
 #include "workers/host/link.c"
 #include "workers/host/plugin.c"
 
@@ -821,7 +821,7 @@ END_TEST
 struct desk {
     struct link link;
     struct call call;
-    struct exchange exchange;
+    struct answer answer;
     struct worker gateway;
     struct poolgate_reply *reply;
 };
@@ -832,12 +832,13 @@ static void open_desk(struct desk *desk, uint64_t max_reply_bytes) {
     *desk = (struct desk){.call.id = 3};
     link_open(&desk->link, pair[0]);
     open_worker(&desk->gateway, pair[1]);
-    exchange_begin(&desk->exchange, &desk->link, &desk->call, max_reply_bytes);
-    desk->reply = &desk->exchange.reply;
+    answer_begin(&desk->answer, &desk->link, &desk->call, max_reply_bytes);
+    desk->reply = &desk->answer.reply;
 }
 
 static void close_desk(struct desk *desk) {
-    link_close(&desk->link);
+    close(desk->link.fd);
+    link_release(&desk->link);
     expect_end(&desk->gateway); /* nothing but what the test has read */
     close_worker(&desk->gateway);
 }
@@ -853,7 +854,7 @@ START_TEST(a_half_sent_frame_is_finished_before_the_next_begins) {
     ck_assert_int_eq(send(desk.link.fd, desk.link.outbox.bytes, 5, 0), 5);
     desk.link.outbox.sent = 5; /* as if the socket had taken no more */
     ck_assert_int_eq(poolgate_reply_send(desk.reply, NULL, "a", 1), 0);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     const Poolgate__Worker__V1__Pong *back = expect(&desk.gateway, WIRE_PONG);
     ck_assert_uint_eq(back->id, 8);
     expect_reply(&desk.gateway, 3, 1);
@@ -869,7 +870,7 @@ START_TEST(only_the_first_answer_counts) {
     ck_assert_int_eq(poolgate_reply_chunk(desk.reply, NULL, "c", 1), -1);
     ck_assert_int_eq(poolgate_reply_fail(desk.reply, POOLGATE_FAILED, "d"), -1);
     ck_assert_int_eq(poolgate_reply_meta(desk.reply, "e", "f"), -1);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     expect_reply(&desk.gateway, 3, 1);
     close_desk(&desk);
 }
@@ -878,7 +879,7 @@ END_TEST
 START_TEST(no_answer_is_an_error_of_the_worker) {
     struct desk desk;
     open_desk(&desk, 100);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     const Poolgate__Worker__V1__Error *error = expect(&desk.gateway, WIRE_ERROR);
     ck_assert_int_eq(error->kind, KIND(FAILED));
     ck_assert_str_eq(error->message, "the worker returned without an answer");
@@ -895,7 +896,7 @@ START_TEST(a_stream_may_end_in_an_error_but_not_in_a_second_body) {
     ck_assert_int_eq(poolgate_reply_send(desk.reply, NULL, "b", 1), -1);
     ck_assert_int_eq(poolgate_reply_fail(desk.reply, POOLGATE_FAILED, "broke"), 0);
     ck_assert_int_eq(poolgate_reply_chunk(desk.reply, NULL, "c", 1), -1);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     const Poolgate__Worker__V1__Chunk *chunk = expect(&desk.gateway, WIRE_CHUNK);
     ck_assert_uint_eq(chunk->n_metadata, 1);
     expect_error(&desk.gateway, 3, KIND(FAILED));
@@ -913,7 +914,7 @@ START_TEST(metadata_that_is_not_valid_is_left_out) {
         ck_assert_int_eq(poolgate_reply_meta(desk.reply, "name", "value"), 0);
     ck_assert_int_eq(poolgate_reply_meta(desk.reply, "name", "value"), -1);
     ck_assert_int_eq(poolgate_reply_send(desk.reply, NULL, NULL, 0), 0);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     const Poolgate__Worker__V1__Reply *reply = expect(&desk.gateway, WIRE_REPLY);
     ck_assert_uint_eq(reply->n_metadata, ENVELOPE_METADATA_PAIRS);
     close_desk(&desk);
@@ -929,7 +930,7 @@ START_TEST(the_largest_metadata_fits_an_envelope) {
     for (int i = 0; i < ENVELOPE_METADATA_PAIRS; i++)
         ck_assert_int_eq(poolgate_reply_meta(desk.reply, name, value), 0);
     ck_assert_int_eq(poolgate_reply_send(desk.reply, value, "x", 1), 0);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     expect_reply(&desk.gateway, 3, 1);
     close_desk(&desk);
 }
@@ -950,9 +951,9 @@ START_TEST(a_taken_body_is_released_once_whatever_happens) {
     ck_assert_int_eq(
         poolgate_reply_take(desk.reply, NULL, (void *)"abc", 3, count_release, &released), -1);
     ck_assert_int_eq(released, 2);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     expect_error(&desk.gateway, 3, KIND(FAILED)); /* too large, then too late */
-    exchange_begin(&desk.exchange, &desk.link, &desk.call, 3);
+    answer_begin(&desk.answer, &desk.link, &desk.call, 3);
     ck_assert_int_eq(
         poolgate_reply_take(desk.reply, NULL, (void *)"abc", 3, count_release, &released), 0);
     ck_assert_int_eq(released, 3);
@@ -967,7 +968,7 @@ START_TEST(an_error_message_is_cut_and_cleaned) {
     memset(text + 1, 'a', sizeof text - 2);
     open_desk(&desk, 100);
     ck_assert_int_eq(poolgate_reply_fail(desk.reply, (enum poolgate_error)99, text), 0);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     const Poolgate__Worker__V1__Error *error = expect(&desk.gateway, WIRE_ERROR);
     ck_assert_int_eq(error->kind, KIND(FAILED));
     ck_assert_uint_eq(strlen(error->message), ENVELOPE_TEXT_BYTES);
@@ -980,7 +981,7 @@ START_TEST(a_content_type_that_would_split_a_header_is_an_error) {
     struct desk desk;
     open_desk(&desk, 100);
     ck_assert_int_eq(poolgate_reply_send(desk.reply, "a/b\r\nX: y", "a", 1), -1);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     expect_error(&desk.gateway, 3, KIND(FAILED));
     close_desk(&desk);
 }
@@ -995,7 +996,7 @@ START_TEST(a_cancelled_call_takes_no_answer) {
     ck_assert_int_eq(poolgate_reply_send(desk.reply, NULL, "a", 1), -1);
     ck_assert_int_eq(poolgate_reply_chunk(desk.reply, NULL, "a", 1), -1);
     ck_assert_int_eq(poolgate_reply_fail(desk.reply, POOLGATE_FAILED, "a"), -1);
-    ck_assert(exchange_finish(&desk.exchange));
+    ck_assert(answer_finish(&desk.answer));
     expect_error(&desk.gateway, 3, KIND(CANCELLED));
     close_desk(&desk);
 }
@@ -1006,7 +1007,7 @@ START_TEST(an_answer_that_cannot_be_sent_is_noticed) {
     open_desk(&desk, 100);
     close(desk.gateway.fd);
     ck_assert_int_eq(poolgate_reply_send(desk.reply, NULL, "a", 1), -1);
-    ck_assert(!exchange_finish(&desk.exchange));
+    ck_assert(!answer_finish(&desk.answer));
     link_close(&desk.link);
 }
 END_TEST

@@ -1,8 +1,8 @@
 #include "workers/host/host.h"
 
 #include "core/transport/envelope.h"
+#include "workers/host/answer.h"
 #include "workers/host/call.h"
-#include "workers/host/exchange.h"
 #include "workers/host/inbox.h"
 #include "workers/host/intake.h"
 #include "workers/host/link.h"
@@ -17,11 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define KIT "c/" POOLGATE_VERSION
 
 struct host {
+    enum host_place place;
+    atomic_bool over; /* the gateway is gone (on a thread) */
     struct link link;
     struct inbox inbox;
     struct intake intake;
@@ -48,6 +51,16 @@ static void gateway_broke(const char *rule) {
     end_process(HOST_EXIT_PROTOCOL, text);
 }
 
+/* The gateway is gone: a process ends at once, a thread as soon as the plug-in returns. */
+static void leave(struct host *host) {
+    if (host->place == HOST_PROCESS) end_process(HOST_EXIT_OK, NULL);
+    atomic_store(&host->over, true);
+    inbox_stop(&host->inbox);
+    inbox_cancel_running(&host->inbox);
+    intake_poke(&host->intake);
+    sem_post(&host->setup_known);
+}
+
 /* The socket's thread: one function for each frame that a gateway sends. */
 
 static ProtobufCMessage *unpack(const struct link_frame *frame) {
@@ -59,15 +72,18 @@ static ProtobufCMessage *unpack(const struct link_frame *frame) {
     return message;
 }
 
-static void check_posted(enum outcome outcome) {
-    if (outcome == SHUTTING_DOWN) end_process(HOST_EXIT_OK, NULL);
+static void check_posted(struct host *host, enum outcome outcome) {
+    if (outcome == SHUTTING_DOWN) {
+        leave(host);
+        return;
+    }
     if (outcome == QUEUE_FULL) gateway_broke("it does not read what it is sent");
     if (outcome != OK) end_process(HOST_EXIT_SYSTEM, "no memory for an answer");
 }
 
 static void refuse(struct host *host, uint64_t id, Poolgate__Worker__V1__ErrorKind kind,
                    const char *message) {
-    check_posted(exchange_refuse(&host->link, id, kind, message));
+    check_posted(host, answer_refuse(&host->link, id, kind, message));
 }
 
 static void on_setup(struct host *host, struct link_frame *frame) {
@@ -104,7 +120,7 @@ static void on_ping(struct host *host, struct link_frame *frame) {
     pong.id = ping->id;
     envelope_free(&ping->base);
     inbox_load(&host->inbox, &pong.waiting, &pong.busy_ns);
-    check_posted(link_post(&host->link, WIRE_PONG, &pong.base));
+    check_posted(host, link_post(&host->link, WIRE_PONG, &pong.base));
 }
 
 static void drop(struct host *host, struct call *call, const char *why) {
@@ -149,7 +165,7 @@ static void on_frame(struct host *host, struct link_frame *frame) {
 
 static void *serve_socket(void *argument) {
     struct host *host = argument;
-    for (;;) {
+    while (!atomic_load(&host->over)) {
         struct link_frame frame;
         switch (link_receive(&host->link, &frame)) {
         case LINK_NOTHING: link_wait(&host->link); break;
@@ -157,7 +173,7 @@ static void *serve_socket(void *argument) {
             on_frame(host, &frame);
             link_frame_free(&frame);
             break;
-        case LINK_CLOSED: end_process(HOST_EXIT_OK, NULL); break;
+        case LINK_CLOSED: leave(host); break;
         case LINK_BROKEN: gateway_broke(host->link.why); break;
         }
     }
@@ -165,14 +181,13 @@ static void *serve_socket(void *argument) {
 }
 
 /* Signals are for the compute thread, where a plug-in may expect them. */
-static bool start_socket_thread(struct host *host) {
+static bool start_socket_thread(struct host *host, pthread_t *thread) {
     sigset_t all, before;
-    pthread_t thread;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&thread, NULL, serve_socket, host);
+    int failed = pthread_create(thread, NULL, serve_socket, host);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed == 0 && pthread_detach(thread) == 0;
+    return failed == 0;
 }
 
 /* The compute thread. */
@@ -232,18 +247,19 @@ static bool load(struct host *host, const char *plugin_path, char error[POOLGATE
 }
 
 static void serve(struct host *host, struct call *call) {
-    struct exchange exchange;
-    exchange_begin(&exchange, &host->link, call, host->max_reply_bytes);
+    struct answer answer;
+    answer_begin(&answer, &host->link, call, host->max_reply_bytes);
     if (atomic_load(&call->cancelled)) {
         /* Cancelled while it lay in the ring: it never begins. */
     } else if (host->plugin.handle != NULL)
-        host->plugin.handle(host->state, &call->request, &exchange.reply);
+        host->plugin.handle(host->state, &call->request, &answer.reply);
     else
-        host->plugin.handle_batch(host->state, &call->request, &exchange.reply, 1);
-    bool answered = exchange_finish(&exchange);
+        host->plugin.handle_batch(host->state, &call->request, &answer.reply, 1);
+    bool answered = answer_finish(&answer);
     inbox_finish(&host->inbox);
     call_free(call);
-    if (!answered) end_process(HOST_EXIT_SYSTEM, "an answer could not be sent");
+    if (!answered && host->place == HOST_PROCESS)
+        end_process(HOST_EXIT_SYSTEM, "an answer could not be sent");
 }
 
 static enum outcome serve_until_stopped(struct host *host) {
@@ -254,43 +270,53 @@ static enum outcome serve_until_stopped(struct host *host) {
     return link_flush(&host->link);
 }
 
-static int status_of(enum outcome outcome) {
-    return outcome == OK || outcome == SHUTTING_DOWN ? HOST_EXIT_OK : HOST_EXIT_SYSTEM;
+/* From hello to the last answer, on the compute thread. */
+static enum outcome live(struct host *host, const char *plugin_path) {
+    enum outcome sent = say_hello(host);
+    if (sent != OK) return sent;
+    while (sem_wait(&host->setup_known) != 0) continue;
+    if (host->setup == NULL) return OK;
+    uint64_t limit = host->setup->max_reply_bytes;
+    host->max_reply_bytes = limit > 0 && limit < UINT32_MAX ? limit : UINT32_MAX;
+    if ((sent = say_loading(host, plugin_path)) != OK) return sent;
+    char error[POOLGATE_ERROR_BYTES] = "";
+    if (!load(host, plugin_path, error)) {
+        fprintf(stderr, "poolgate-worker: %s\n", error);
+        return say_ready(host, error);
+    }
+    atomic_store(&host->ready, true);
+    sent = say_ready(host, NULL);
+    return sent == OK ? serve_until_stopped(host) : sent;
 }
 
-/* The rings, if the gateway gave any. */
-static bool open_rings(struct host *host, const struct host_options *options) {
-    struct ring_pair *pair = NULL;
-    if (options->rings >= 0 && ring_pair_attach(&pair, options->rings) != OK) return false;
-    intake_open(&host->intake, &host->inbox, pair != NULL ? &pair->requests : NULL, RING_SHARED);
-    if (pair != NULL) link_use_ring(&host->link, &pair->replies, options->bell);
-    return true;
+/* Waits for the socket's thread, then nobody uses the host any more. */
+static void take_down(struct host *host, pthread_t socket_thread, int fd) {
+    shutdown(fd, SHUT_RDWR);
+    pthread_join(socket_thread, NULL);
+    struct call *call;
+    while ((call = inbox_withdraw(&host->inbox)) != NULL) call_free(call);
+    if (host->setup != NULL) envelope_free(&host->setup->base);
+    intake_close(&host->intake);
+    link_release(&host->link);
+    sem_destroy(&host->setup_known);
+    free(host);
 }
 
 int host_run(const struct host_options *options) {
-    static struct host host; /* the socket's thread uses it until the process ends */
-    link_open(&host.link, options->fd);
-    inbox_open(&host.inbox);
-    sem_init(&host.setup_known, 0, 0);
-    if (!open_rings(&host, options)) {
-        fprintf(stderr, "poolgate-worker: the rings cannot be used\n");
-        return HOST_EXIT_SYSTEM;
-    }
-    if (!start_socket_thread(&host)) return HOST_EXIT_SYSTEM;
-    enum outcome sent = say_hello(&host);
-    if (sent != OK) return status_of(sent);
-    while (sem_wait(&host.setup_known) != 0) continue;
-    if (host.setup == NULL) return HOST_EXIT_OK;
-    uint64_t limit = host.setup->max_reply_bytes;
-    host.max_reply_bytes = limit > 0 && limit < UINT32_MAX ? limit : UINT32_MAX;
-
-    if ((sent = say_loading(&host, options->plugin_path)) != OK) return status_of(sent);
-    char error[POOLGATE_ERROR_BYTES] = "";
-    if (!load(&host, options->plugin_path, error)) {
-        fprintf(stderr, "poolgate-worker: %s\n", error);
-        return status_of(say_ready(&host, error));
-    }
-    atomic_store(&host.ready, true);
-    if ((sent = say_ready(&host, NULL)) != OK) return status_of(sent);
-    return status_of(serve_until_stopped(&host));
+    struct host *host = calloc(1, sizeof *host);
+    if (host == NULL) return HOST_EXIT_SYSTEM;
+    struct ring_pair *rings = options->rings;
+    enum ring_sharing sharing = options->place == HOST_THREAD ? RING_PRIVATE : RING_SHARED;
+    host->place = options->place;
+    link_open(&host->link, options->fd);
+    inbox_open(&host->inbox);
+    sem_init(&host->setup_known, 0, 0);
+    intake_open(&host->intake, &host->inbox, rings != NULL ? &rings->requests : NULL, sharing);
+    if (rings != NULL) link_use_ring(&host->link, &rings->replies, options->bell);
+    pthread_t socket_thread;
+    if (!start_socket_thread(host, &socket_thread)) return HOST_EXIT_SYSTEM;
+    enum outcome outcome = live(host, options->plugin_path);
+    /* In a process the socket's thread uses the host until the process ends. */
+    if (options->place == HOST_THREAD) take_down(host, socket_thread, options->fd);
+    return outcome == OK || outcome == SHUTTING_DOWN ? HOST_EXIT_OK : HOST_EXIT_SYSTEM;
 }

@@ -6,16 +6,23 @@
 #ifndef WORKERS_HOST_HOST_H
 #define WORKERS_HOST_HOST_H
 
+#include "core/transport/ring_pair.h"
+
 #define HOST_EXIT_OK       0 /* shut down, could not load (READY said why), or the gateway is gone */
 #define HOST_EXIT_PROTOCOL 70 /* the gateway broke the protocol */
 #define HOST_EXIT_SYSTEM   71 /* no memory or no thread; an answer could not be sent */
 
+enum host_place { HOST_PROCESS, HOST_THREAD };
+
 struct host_options {
+    enum host_place
+        place; /* on a thread of the gateway the host only returns, it never ends the process */
     const char *plugin_path;
-    int fd;    /* the connected control socket */
-    int rings; /* memfd of the ring_pair, or -1: everything goes over the socket */
-    int bell;  /* the eventfd at which the gateway sleeps, or -1 */
+    int fd;                  /* the connected control socket */
+    struct ring_pair *rings; /* NULL: everything goes over the socket */
+    int bell;                /* the eventfd at which the gateway sleeps, or -1 */
 };
+/* fd, bell and rings stay the caller's. */
 int host_run(const struct host_options *options);
 
 #endif

@@ -87,6 +87,12 @@ void inbox_begin(struct inbox *inbox, struct call *call) {
     pthread_mutex_unlock(&inbox->lock);
 }
 
+void inbox_cancel_running(struct inbox *inbox) {
+    pthread_mutex_lock(&inbox->lock);
+    if (inbox->running != NULL) atomic_store(&inbox->running->cancelled, true);
+    pthread_mutex_unlock(&inbox->lock);
+}
+
 bool inbox_quiet(struct inbox *inbox) {
     pthread_mutex_lock(&inbox->lock);
     bool quiet = !inbox->stopped && list_empty(&inbox->waiting);

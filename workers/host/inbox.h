@@ -37,6 +37,8 @@ struct call *inbox_take(struct inbox *inbox);
 struct call *inbox_try(struct inbox *inbox, bool *stopped);
 /* A call that came another way runs from now on; marked at once if its cancel came earlier. */
 void inbox_begin(struct inbox *inbox, struct call *call);
+/* Marks what runs, if anything does. */
+void inbox_cancel_running(struct inbox *inbox);
 /* Nothing waits and nothing was stopped. */
 bool inbox_quiet(struct inbox *inbox);
 /* The running call has ended; from here on nobody else refers to it. */

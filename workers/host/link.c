@@ -29,8 +29,7 @@ void link_use_ring(struct link *link, struct ring_memory *replies, int bell) {
     link->bell = bell;
 }
 
-void link_close(struct link *link) {
-    close(link->fd);
+void link_release(struct link *link) {
     if (link->arriving_memfd >= 0) close(link->arriving_memfd);
     wire_reader_free(&link->reader);
     pthread_mutex_destroy(&link->lock);

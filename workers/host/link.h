@@ -56,7 +56,8 @@ struct link {
 
 void link_open(struct link *link, int fd);
 void link_use_ring(struct link *link, struct ring_memory *replies, int bell);
-void link_close(struct link *link);
+/* Frees what it holds; the descriptor stays the opener's. */
+void link_release(struct link *link);
 
 /* Waits until something can be read; meanwhile sends what was posted and did not fit. */
 void link_wait(struct link *link);

@@ -23,9 +23,15 @@ int main(int count, char **arguments) {
     (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a crash should not swallow what was printed */
     (void)setenv("OMP_THREAD_LIMIT", "1",
                  0); /* slots are the parallelism, before OpenMP is loaded */
-    int status = host_run(&(struct host_options){.plugin_path = launch.plugin,
+    struct ring_pair *rings = NULL;
+    if (launch.rings && ring_pair_attach(&rings, LAUNCHER_RINGS) != OK) {
+        fprintf(stderr, "poolgate-worker: the rings cannot be used\n");
+        return HOST_EXIT_SYSTEM;
+    }
+    int status = host_run(&(struct host_options){.place = HOST_PROCESS,
+                                                 .plugin_path = launch.plugin,
                                                  .fd = LAUNCHER_SOCKET,
-                                                 .rings = launch.rings ? LAUNCHER_RINGS : -1,
+                                                 .rings = rings,
                                                  .bell = launch.rings ? LAUNCHER_BELL : -1});
     /* Not exit: the socket's thread runs, and its stack is not to be pulled away by destructors. */
     fflush(NULL);

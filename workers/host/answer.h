@@ -1,7 +1,7 @@
-/* exchange - one call's reply: what a plug-in does through struct poolgate_reply, told to the gateway.
+/* answer - one call's reply: what a plug-in does through struct poolgate_reply, told to the gateway.
  * thread: one at a time, usually the compute thread; cancelled() from any.
- * owns:   its copies of metadata until exchange_finish. The call and the link are borrowed.
- * fails:  exchange_finish: false when no answer could be sent; the worker is of no use then.
+ * owns:   its copies of metadata until answer_finish. The call and the link are borrowed.
+ * fails:  answer_finish: false when no answer could be sent; the worker is of no use then.
  *
  * A plug-in answers by one send, one take, one fail, or any number of chunks, of which fail may be the
  * last. What comes after the answer returns -1 and goes nowhere. So does everything once the call is
@@ -9,8 +9,8 @@
  * (all chunks together) or with an invalid content type becomes Error FAILED, and the call returns -1.
  * meta returns -1, and its pair is left out, when the name or value is not valid (envelope.h), after the
  * 32nd pair, and after the first byte of the reply. */
-#ifndef WORKERS_HOST_EXCHANGE_H
-#define WORKERS_HOST_EXCHANGE_H
+#ifndef WORKERS_HOST_ANSWER_H
+#define WORKERS_HOST_ANSWER_H
 
 #include "core/transport/envelope.h"
 #include "workers/host/call.h"
@@ -21,27 +21,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum exchange_state { EXCHANGE_OPEN, EXCHANGE_STREAMING, EXCHANGE_ANSWERED };
+enum answer_state { ANSWER_OPEN, ANSWER_STREAMING, ANSWER_ANSWERED };
 
-struct exchange {
-    struct poolgate_reply reply; /* for the plug-in; its host_state is this exchange */
+struct answer {
+    struct poolgate_reply reply; /* for the plug-in; its host_state is this answer */
     struct link *link;
     const struct call *call;
     uint64_t max_reply_bytes, streamed_bytes;
-    enum exchange_state state;
+    enum answer_state state;
     size_t metadata_count;
     Poolgate__Worker__V1__Pair pairs[ENVELOPE_METADATA_PAIRS];
     Poolgate__Worker__V1__Pair
         *metadata[ENVELOPE_METADATA_PAIRS]; /* to pairs, as protobuf-c wants it */
 };
 
-void exchange_begin(struct exchange *exchange, struct link *link, const struct call *call,
-                    uint64_t max_reply_bytes);
+void answer_begin(struct answer *answer, struct link *link, const struct call *call,
+                  uint64_t max_reply_bytes);
 /* After the plug-in returned: sends what is missing for exactly one answer. */
-bool exchange_finish(struct exchange *exchange);
+bool answer_finish(struct answer *answer);
 
 /* Answers a call that no plug-in will see, on the socket's thread. */
-enum outcome exchange_refuse(struct link *link, uint64_t id, Poolgate__Worker__V1__ErrorKind kind,
-                             const char *message);
+enum outcome answer_refuse(struct link *link, uint64_t id, Poolgate__Worker__V1__ErrorKind kind,
+                           const char *message);
 
 #endif
