@@ -185,9 +185,8 @@ static inline void stage_open(uint32_t pools_count, uint64_t seed) {
     stage.ids = 0;
     memset(stage.live, 0, sizeof stage.live);
     memset(stage.answered, 0, sizeof stage.answered);
-    ck_assert_int_eq(orchestrator_init(&stage.orchestrator, stage.options, pools_count, seed,
-                                       stage.now_ns),
-                     OK);
+    ck_assert_int_eq(
+        orchestrator_init(&stage.orchestrator, stage.options, pools_count, seed, stage.now_ns), OK);
     for (uint32_t i = 0; i < pools_count; i++) {
         for (uint32_t j = 0; j < stage.options[i].slots_max; j++) {
             struct actor *actor = &stage.actors[i][j];
@@ -434,8 +433,8 @@ static inline void reply(struct actor *actor, uint64_t id) {
 static inline void say_error(struct actor *actor, uint64_t id, enum transport_error error,
                              const char *text) {
     give_up_work(actor, id);
-    act(actor, (struct transport_event){
-                   .kind = TRANSPORT_ERROR, .id = id, .error = error, .text = text});
+    act(actor,
+        (struct transport_event){.kind = TRANSPORT_ERROR, .id = id, .error = error, .text = text});
 }
 
 static inline void pong(struct actor *actor) {
@@ -447,8 +446,8 @@ static inline void break_protocol(struct actor *actor) {
 }
 
 static inline void leave(struct actor *actor, enum exit_kind kind, int value) {
-    act(actor, (struct transport_event){
-                   .kind = TRANSPORT_EXITED, .exit_kind = kind, .exit_value = value});
+    act(actor,
+        (struct transport_event){.kind = TRANSPORT_EXITED, .exit_kind = kind, .exit_value = value});
 }
 
 static inline void crash(struct actor *actor) {

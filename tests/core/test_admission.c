@@ -1,6 +1,6 @@
 /* admission: limits that hold to the last permit and byte, also when eight threads pull at them. */
-#include "core/policy/admission.h"
 #include "core/base/clock.h"
+#include "core/policy/admission.h"
 #include "tests/support/suite.h"
 
 #include <pthread.h>
@@ -230,8 +230,8 @@ END_TEST
 SUITE("core/admission", 60, the_limit_is_the_capacity_and_the_places,
       only_critical_and_high_have_the_reserve, the_reserve_is_open_when_the_queue_is_full,
       a_permit_given_back_is_there_again,
-      places_that_go_away_shrink_the_limit_but_take_nothing_back,
-      a_refusal_comes_before_everything, looking_takes_nothing, bytes_are_charged_to_the_last_one,
+      places_that_go_away_shrink_the_limit_but_take_nothing_back, a_refusal_comes_before_everything,
+      looking_takes_nothing, bytes_are_charged_to_the_last_one,
       a_charge_that_would_overflow_is_refused, a_full_queue_is_worth_another_try_after_one_run,
       a_refusal_is_worth_another_try_when_it_ends, advice_is_never_below_a_millisecond,
       eight_threads_never_exceed_the_limit, eight_threads_take_exactly_the_limit)

@@ -1,6 +1,6 @@
 /* backoff: 100 ms, doubling to 30 s, a fifth more or less. */
-#include "core/policy/backoff.h"
 #include "core/base/clock.h"
+#include "core/policy/backoff.h"
 #include "tests/core/chance.h"
 #include "tests/support/suite.h"
 

@@ -46,7 +46,8 @@ END_TEST
 
 START_TEST(a_moment_before_or_after_keeps_its_distance) {
     uint64_t now_ns = clock_now_ns();
-    uint64_t earlier_ns = clock_wall_ns(now_ns - 1), later_ns = clock_wall_ns(now_ns + 3600 * CLOCK_S);
+    uint64_t earlier_ns = clock_wall_ns(now_ns - 1),
+             later_ns = clock_wall_ns(now_ns + 3600 * CLOCK_S);
     ck_assert_uint_ge(later_ns - earlier_ns, 3600 * CLOCK_S - NEAR_NS);
     ck_assert_uint_le(later_ns - earlier_ns, 3600 * CLOCK_S + NEAR_NS);
 }

@@ -103,6 +103,5 @@ START_TEST(names_are_those_of_the_contract) {
 }
 END_TEST
 
-SUITE("core/health", 30, every_row_of_the_table_holds,
-      every_pool_of_up_to_two_in_each_state_agrees, the_worst_counts,
-      names_are_those_of_the_contract)
+SUITE("core/health", 30, every_row_of_the_table_holds, every_pool_of_up_to_two_in_each_state_agrees,
+      the_worst_counts, names_are_those_of_the_contract)

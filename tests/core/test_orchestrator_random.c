@@ -154,8 +154,7 @@ static void step_actor(struct actor *actor) {
 
 static void random_actor(void) {
     uint32_t pool = chance_below(&dice, stage.pools_count);
-    struct actor *actor =
-        &stage.actors[pool][chance_below(&dice, stage.options[pool].slots_max)];
+    struct actor *actor = &stage.actors[pool][chance_below(&dice, stage.options[pool].slots_max)];
     actor->start_outcome = chance_percent(&dice, 2) ? MEMORY_EXHAUSTED : OK;
     actor->send_outcome = chance_percent(&dice, 2) ? MEMORY_EXHAUSTED : OK;
     if (actor->running) step_actor(actor);

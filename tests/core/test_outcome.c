@@ -94,8 +94,8 @@ END_TEST
 START_TEST(a_number_out_of_range_is_a_question_mark) {
     ck_assert_str_eq(outcome_code(OUTCOME_COUNT), "?");
     ck_assert_str_eq(outcome_title(OUTCOME_COUNT), "?");
-    ck_assert_str_eq(outcome_code((enum outcome)-1), "?");
-    ck_assert_str_eq(outcome_title((enum outcome)-1), "?");
+    ck_assert_str_eq(outcome_code((enum outcome) - 1), "?");
+    ck_assert_str_eq(outcome_title((enum outcome) - 1), "?");
 }
 END_TEST
 

@@ -1,7 +1,7 @@
 /* request: its texts are its own, what is missing is "", and everything it holds goes with it. */
-#include "core/base/request.h"
 #include "core/base/clock.h"
 #include "core/base/heap.h"
+#include "core/base/request.h"
 #include "tests/support/suite.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* request_queue: order among those that wait, ranks that survive a retry, deadlines, and a naive model. */
-#include "core/policy/request_queue.h"
 #include "core/base/clock.h"
+#include "core/policy/request_queue.h"
 #include "tests/core/chance.h"
 #include "tests/support/suite.h"
 

@@ -157,7 +157,7 @@ START_TEST(predictive_behaves_as_adaptive) {
             for (uint32_t coming = 0; coming < 2; coming++)
                 for (uint32_t waiting = 0; waiting < 2; waiting++)
                     for (uint64_t idle_ns = LIMIT_NS - 1; idle_ns <= LIMIT_NS; idle_ns++) {
-                        struct scale_facts asked = {SCALE_ADAPTIVE, 1,       4,       able, busy,
+                        struct scale_facts asked = {SCALE_ADAPTIVE, 1,       4,       able,    busy,
                                                     coming,         waiting, idle_ns, LIMIT_NS};
                         uint32_t wanted = scaler_decide(&asked).wanted;
                         asked.policy = SCALE_PREDICTIVE;
@@ -173,8 +173,8 @@ START_TEST(no_decision_leaves_the_bounds_or_makes_a_leap) {
                 for (uint32_t coming = 0; able + coming < 5; coming++)
                     for (uint32_t waiting = 0; waiting < 2; waiting++)
                         for (uint64_t idle_ns = 0; idle_ns <= LIMIT_NS; idle_ns += LIMIT_NS) {
-                            struct scale_facts asked = {
-                                policy, min, 4, able, able, coming, waiting, idle_ns, LIMIT_NS};
+                            struct scale_facts asked = {policy, min,     4,       able,    able,
+                                                        coming, waiting, idle_ns, LIMIT_NS};
                             uint32_t alive = able + coming, wanted = scaler_decide(&asked).wanted;
                             ck_assert_uint_ge(wanted, min);
                             ck_assert_uint_le(wanted, 4);
@@ -189,6 +189,6 @@ SUITE("core/scaler", 30, a_pool_below_its_min_gets_all_of_it_at_once, a_quiet_po
       it_grows_only_when_work_waits, it_grows_one_at_a_time, it_never_grows_beyond_its_max,
       a_slot_that_is_idle_too_long_goes, it_never_shrinks_below_its_min,
       it_does_not_shrink_while_work_waits, a_cold_pool_starts_one_for_the_first_request,
-      a_cold_pool_without_slots_starts_nothing,
-      the_last_slot_of_a_cold_pool_goes_when_it_is_idle, a_fixed_pool_keeps_its_min,
-      predictive_behaves_as_adaptive, no_decision_leaves_the_bounds_or_makes_a_leap)
+      a_cold_pool_without_slots_starts_nothing, the_last_slot_of_a_cold_pool_goes_when_it_is_idle,
+      a_fixed_pool_keeps_its_min, predictive_behaves_as_adaptive,
+      no_decision_leaves_the_bounds_or_makes_a_leap)

@@ -1,6 +1,6 @@
 /* slot: its table of assignments, its room, and the next moment at which it needs care. */
-#include "core/policy/slot.h"
 #include "core/base/clock.h"
+#include "core/policy/slot.h"
 #include "tests/support/suite.h"
 
 #include <string.h>
@@ -128,8 +128,8 @@ END_TEST
 
 START_TEST(the_next_moment_is_the_earliest_of_all) {
     open_slot(WORKER_READY);
-    uint64_t *const moments[] = {&slot.load_deadline_ns, &slot.quiet_ns,         &slot.ping_ns,
-                                 &slot.pong_deadline_ns, &slot.stable_ns,        &slot.term_ns,
+    uint64_t *const moments[] = {&slot.load_deadline_ns, &slot.quiet_ns,  &slot.ping_ns,
+                                 &slot.pong_deadline_ns, &slot.stable_ns, &slot.term_ns,
                                  &slot.kill_ns,          &slot.measure_ns};
     size_t count = sizeof moments / sizeof moments[0];
     for (size_t i = 0; i < count; i++) {

@@ -1,6 +1,6 @@
 /* stats: buckets to the nanosecond, percentiles against a sorted list, generations that pass. */
-#include "core/policy/stats.h"
 #include "core/base/clock.h"
+#include "core/policy/stats.h"
 #include "tests/core/chance.h"
 #include "tests/support/suite.h"
 

@@ -9,8 +9,8 @@
 #define WORKERS 7
 
 /* From the row to the column, both in the order of the names. */
-static const char *const names[WORKER_STATE_COUNT] = {
-    "spawning", "loading", "ready", "processing", "idle", "evicting", "dead", "failed"};
+static const char *const names[WORKER_STATE_COUNT] = {"spawning", "loading",  "ready", "processing",
+                                                      "idle",     "evicting", "dead",  "failed"};
 static const char *const expected[WORKER_STATE_COUNT] = {
     /* slrpiedf */
     ".x...x.x", /* spawning */
@@ -122,7 +122,7 @@ START_TEST(a_state_out_of_range_is_never_legal) {
         ck_assert(!worker_state_legal(state, WORKER_STATE_COUNT));
         ck_assert(!worker_state_legal(WORKER_STATE_COUNT, state));
         ck_assert(!worker_state_legal(state, (enum worker_state)1000000));
-        ck_assert(!worker_state_legal((enum worker_state)-1, state));
+        ck_assert(!worker_state_legal((enum worker_state) - 1, state));
     }
 }
 END_TEST
