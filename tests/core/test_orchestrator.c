@@ -64,9 +64,7 @@ static void close_stage(void) {
     stage_close();
 }
 
-/* --- start and load
- * ----------------------------------------------------------------------------------
- */
+/* --- start and load ---------------------------------------------------------------------------------- */
 
 START_TEST(a_pool_loads_its_min_at_once) {
     set(2, 3, 1);
@@ -348,9 +346,7 @@ START_TEST(one_success_forgets_the_failures) {
 }
 END_TEST
 
-/* --- work and answers
- * --------------------------------------------------------------------------------
- */
+/* --- work and answers -------------------------------------------------------------------------------- */
 
 START_TEST(a_busy_slot_returns_to_ready_on_reply) {
     set(1, 1, 1);
@@ -501,9 +497,7 @@ START_TEST(the_limit_is_the_capacity_and_the_places_of_slots_that_can_work) {
 }
 END_TEST
 
-/* --- cancel
- * ----------------------------------------------------------------------------------------
- */
+/* --- cancel ---------------------------------------------------------------------------------------- */
 
 START_TEST(a_cancel_of_a_waiting_request_answers_it_at_once) {
     set(1, 1, 1);
@@ -643,9 +637,7 @@ START_TEST(a_worker_that_loads_faster_than_it_would_finish_is_stopped) {
 }
 END_TEST
 
-/* --- deadlines
- * ----------------------------------------------------------------------------------------
- */
+/* --- deadlines ---------------------------------------------------------------------------------------- */
 
 START_TEST(a_deadline_passes_in_the_queue) {
     set(1, 1, 1);
@@ -746,9 +738,7 @@ START_TEST(others_at_a_slot_that_is_stopped_are_retried_alone) {
 }
 END_TEST
 
-/* --- the end of a worker
- * ------------------------------------------------------------------------------
- */
+/* --- the end of a worker ------------------------------------------------------------------------------ */
 
 START_TEST(a_crashed_request_is_retried_before_those_who_came_later) {
     set(1, 1, 1);
@@ -1049,9 +1039,7 @@ START_TEST(what_a_stopped_worker_still_says_is_ignored) {
 }
 END_TEST
 
-/* --- health
- * --------------------------------------------------------------------------------------------
- */
+/* --- health -------------------------------------------------------------------------------------------- */
 
 START_TEST(three_missed_pings_in_a_row_end_a_worker) {
     set(1, 1, 1);
@@ -1137,9 +1125,7 @@ START_TEST(memory_is_measured_every_second) {
 }
 END_TEST
 
-/* --- size
- * ---------------------------------------------------------------------------------------------
- */
+/* --- size --------------------------------------------------------------------------------------------- */
 
 START_TEST(a_pool_grows_by_one_at_a_time_while_all_are_busy_and_work_waits) {
     set(1, 3, 1);
@@ -1262,9 +1248,7 @@ START_TEST(a_fixed_pool_keeps_its_size) {
 }
 END_TEST
 
-/* --- pause
- * ----------------------------------------------------------------------------------------------
- */
+/* --- pause ---------------------------------------------------------------------------------------------- */
 
 START_TEST(a_paused_pool_sends_nothing_and_expires_as_paused) {
     set(1, 1, 1);
@@ -1284,9 +1268,7 @@ START_TEST(a_paused_pool_sends_nothing_and_expires_as_paused) {
 }
 END_TEST
 
-/* --- drain
- * -------------------------------------------------------------------------------------------
- */
+/* --- drain ------------------------------------------------------------------------------------------- */
 
 START_TEST(a_drain_refuses_finishes_and_then_stops) {
     set(1, 2, 1);
@@ -1422,8 +1404,7 @@ START_TEST(a_killed_worker_may_take_its_time_to_die) {
         assert_state(A, states[i]);
         begin_drain(0);
         assert_state(A, WORKER_EVICTING);
-        pass(60 * CLOCK_S); /* a large process gives its memory back; its old
-                           moments come */
+        pass(60 * CLOCK_S); /* a large process gives its memory back; its old moments come */
         ck_assert_uint_eq(A->kills, 1);
         ck_assert_uint_eq(A->pings, 0);
         die(A);
@@ -1458,8 +1439,7 @@ START_TEST(deadlines_pass_in_a_drain) {
 }
 END_TEST
 
-/* --- several pools, and late loops
- * -------------------------------------------------------------------- */
+/* --- several pools, and late loops -------------------------------------------------------------------- */
 
 START_TEST(a_cold_pool_never_holds_up_a_warm_one) {
     set(1, 1, 1);

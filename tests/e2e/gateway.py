@@ -182,7 +182,7 @@ class Gateway:
         return False
 
     def start(self):
-        with open(self.log_file, "wb") as log:
+        with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.environment, cwd=self.folder)
         line = eventually(self._listening, within=10, about="the gateway listens")

@@ -115,7 +115,7 @@ def a_client_that_sends_slowly_does_not_hold_a_slot():
         request = gateway.raw_post("echo", b"0123456789")
         sender = gateway.send(request[:-5])
         equal(gateway.post("echo", b"quick").body, b"quick", "another client's reply meanwhile")
-        equal(gateway.slot("echo")["state"] == "processing", False, "the slot waits for the sender")
+        gateway.until_slot("echo", "ready", "idle")
         sender.sendall(request[-5:])
         equal(parse_reply(receive(sender)).body, b"0123456789", "the slow sender's reply")
 

@@ -146,13 +146,23 @@ def a_worker_deaf_to_term_is_killed():
         equal(gateway.post("echo", b"next").body, b"next", "the next request")
 
 
-@test
-def a_stopped_worker_is_found_by_its_health_pings():
-    with Gateway([echo(health={"interval": "100ms", "timeout": f"{int(patient(100))}ms", "misses": 2})]) as gateway:
+def stopped_worker_is_found(interval_ms, timeout_ms):
+    health = {"interval": f"{int(patient(interval_ms))}ms", "timeout": f"{int(patient(timeout_ms))}ms", "misses": 2}
+    with Gateway([echo(health=health)]) as gateway:
         old = gateway.slot("echo")["pid"]
         os.kill(old, signal.SIGSTOP)
         back = another_worker(gateway, "echo", old, within=4)
         check("ping_missed" in {step["why"] for step in back["transitions"]}, "why it was replaced")
+
+
+@test
+def a_stopped_worker_is_found_by_its_health_pings():
+    stopped_worker_is_found(interval_ms=200, timeout_ms=100)
+
+
+@test
+def a_stopped_worker_is_found_although_pings_are_closer_together_than_their_timeout():
+    stopped_worker_is_found(interval_ms=100, timeout_ms=300)
 
 
 @test

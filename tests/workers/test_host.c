@@ -1008,7 +1008,8 @@ START_TEST(an_answer_that_cannot_be_sent_is_noticed) {
     close(desk.gateway.fd);
     ck_assert_int_eq(poolgate_reply_send(desk.reply, NULL, "a", 1), -1);
     ck_assert(!answer_finish(&desk.answer));
-    link_close(&desk.link);
+    close((desk.link).fd);
+    link_release(&desk.link);
 }
 END_TEST
 

@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define POOL_NAME_BYTES 63
+#define POOL_NAME_BYTES   63
+#define USUAL_DESCRIPTORS 1024
 
 static bool usage(const char *why) {
     fprintf(stderr,
@@ -101,6 +102,14 @@ static void reset_signals(void) {
     require(sigprocmask(SIG_SETMASK, &none, NULL) == 0, "signal mask");
 }
 
+/* The gateway raises its own limit; a program that closes or counts all descriptors expects the usual. */
+static void limit_descriptors(void) {
+    struct rlimit limit;
+    require(getrlimit(RLIMIT_NOFILE, &limit) == 0, "descriptor limit");
+    if (limit.rlim_cur > USUAL_DESCRIPTORS) limit.rlim_cur = USUAL_DESCRIPTORS;
+    require(setrlimit(RLIMIT_NOFILE, &limit) == 0, "descriptor limit");
+}
+
 static void check_socket(void) {
     int domain = 0, type = 0;
     socklen_t bytes = sizeof domain;
@@ -131,6 +140,7 @@ void launcher_confine(pid_t parent, int last_descriptor) {
     umask(077);
     const struct rlimit none = {0, 0};
     require(setrlimit(RLIMIT_CORE, &none) == 0, "core limit");
+    limit_descriptors();
     reset_signals();
     require(close_range((unsigned)last_descriptor + 1, ~0U, 0) == 0, "closing descriptors");
     check_socket();
