@@ -183,10 +183,14 @@ uint64_t orchestrator_settle(struct orchestrator *orchestrator, uint64_t now_ns)
                : next_ns;
 }
 
+/* A permit without a live request was taken just before the refusal: its request is in the channel. */
+static bool pool_drained(const struct pool *pool) {
+    return pool->queue.live == 0 && atomic_load(&pool->admission.permits) == 0 && pool_empty(pool);
+}
+
 bool orchestrator_drained(const struct orchestrator *orchestrator) {
     if (!orchestrator->draining) return false;
     for (size_t i = 0; i < orchestrator->pools_count; i++)
-        if (orchestrator->pools[i].queue.live > 0 || !pool_empty(&orchestrator->pools[i]))
-            return false;
+        if (!pool_drained(&orchestrator->pools[i])) return false;
     return true;
 }

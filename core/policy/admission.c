@@ -36,7 +36,10 @@ enum outcome admission_take(struct admission *admission, enum priority priority)
     do {
         if (permits >= limit(admission, priority)) return QUEUE_FULL;
     } while (!atomic_compare_exchange_weak(&admission->permits, &permits, permits + 1));
-    return OK;
+    /* Whoever began to refuse meanwhile either sees this permit or is seen here. */
+    refusal = (enum outcome)atomic_load(&admission->refusal);
+    if (refusal != OK) admission_give_back(admission);
+    return refusal;
 }
 
 void admission_give_back(struct admission *admission) {
