@@ -1,6 +1,9 @@
 #include "gateway/command/client.h"
 #include "gateway/command/command.h"
 
+#include "core/base/request.h"
+#include "gateway/grpc/client.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -14,12 +17,16 @@ const char invoke_usage[] =
     "  --priority P       critical, high, normal, low or batch\n"
     "  --timeout MS       deadline in milliseconds\n"
     "  --operation OP     what the worker is to do, where it can do several things\n"
-    "  --url URL          the gateway; without it POOLGATE_URL, else http://127.0.0.1:8080\n"
+    "  --grpc             over gRPC instead of HTTP\n"
+    "  --url URL          the gateway; without it POOLGATE_URL, else http://127.0.0.1:8080;\n"
+    "                     with --grpc HOST:PORT, without it 127.0.0.1:8081\n"
     "  -v, --verbose      the times and the slot, on stderr\n";
+
+#define DEFAULT_GRPC_ADDRESS "127.0.0.1:8081"
 
 struct invocation {
     const char *pool, *file, *type, *priority, *timeout, *operation, *url;
-    bool verbose;
+    bool verbose, grpc;
 };
 
 enum { OPTION_STREAM = 1000, OPTION_GRPC };
@@ -41,8 +48,8 @@ static int read_options(struct invocation *invocation, int argc, char **argv) {
         case 'o': invocation->operation = optarg; break;
         case 'u': invocation->url = optarg; break;
         case 'v': invocation->verbose = true; break;
+        case OPTION_GRPC: invocation->grpc = true; break;
         case OPTION_STREAM:
-        case OPTION_GRPC:
             return command_misuse("invoke", "%s is not available in this version",
                                   argv[optind - 1]);
         default: break;
@@ -114,6 +121,41 @@ static int send_invocation(const struct invocation *invocation, struct client *c
     return EXIT_FAILURE;
 }
 
+/* --- over gRPC --- */
+
+static bool read_timeout(const char *text, uint64_t *timeout_ms) {
+    char *end;
+    *timeout_ms = text == NULL ? 0 : strtoull(text, &end, 10);
+    return text == NULL || (text[0] >= '1' && text[0] <= '9' && *end == '\0');
+}
+
+/* The protocol counts from 1; 0 is not given. */
+static bool read_priority(const char *text, unsigned *priority) {
+    *priority = text == NULL ? 0 : (unsigned)priority_from_name(text) + 1;
+    return *priority <= PRIORITY_COUNT;
+}
+
+static int invoke_over_grpc(const struct invocation *invocation, FILE *body) {
+    struct rpc_client client = {
+        .address = invocation->url != NULL ? invocation->url : DEFAULT_GRPC_ADDRESS,
+        .pool = invocation->pool,
+        .content_type = invocation->type != NULL ? invocation->type : guess_type(invocation->file),
+        .operation = invocation->operation,
+        .body = body,
+        .out = stdout,
+        .timing = invocation->verbose ? stderr : NULL,
+    };
+    if (!read_timeout(invocation->timeout, &client.timeout_ms))
+        return command_misuse("invoke", "%s is not a number of milliseconds", invocation->timeout);
+    if (!read_priority(invocation->priority, &client.priority))
+        return command_misuse("invoke", "%s is not a priority", invocation->priority);
+    bool answered = rpc_client_invoke(&client);
+    bool well = answered && client.status == 0 && fflush(stdout) == 0;
+    if (answered && client.status != 0) rpc_client_explain(&client, stderr);
+    rpc_client_free(&client);
+    return well ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int command_invoke(int argc, char **argv) {
     struct invocation invocation = {0};
     int status = read_options(&invocation, argc, argv);
@@ -126,7 +168,8 @@ int command_invoke(int argc, char **argv) {
         return command_misuse("invoke", "%s is not the name of a pool", invocation.pool);
     snprintf(client.path, sizeof client.path, "/v1/pools/%s/invoke", invocation.pool);
     if (!open_body(&client, invocation.file)) return EXIT_FAILURE;
-    status = send_invocation(&invocation, &client);
+    status = invocation.grpc ? invoke_over_grpc(&invocation, client.body)
+                             : send_invocation(&invocation, &client);
     client_free(&client);
     if (client.body != stdin) fclose(client.body);
     return status;

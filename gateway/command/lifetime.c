@@ -103,20 +103,27 @@ void lifetime_drain(struct gate *gate, uint64_t timeout_ns) {
     lifetime_close(&life);
 }
 
-void lifetime_run(struct gate *gate, struct http_server *http, uint64_t grace_ns,
-                  uint64_t timeout_ns) {
+/* For the last replies of one front end. */
+static uint64_t time_for_replies(uint64_t until_ns) {
+    uint64_t now_ns = clock_now_ns();
+    uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+    return left_ns > REPLIES_NS ? left_ns : REPLIES_NS;
+}
+
+void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
+                  uint64_t grace_ns, uint64_t timeout_ns) {
     struct lifetime life;
     lifetime_open(&life);
     while (life.signals_seen == 0) wait_until(&life, CLOCK_NEVER);
     uint64_t began_ns = clock_now_ns(), until_ns = clock_add(began_ns, timeout_ns);
     uint64_t grace_until_ns = clock_add(began_ns, grace_ns < timeout_ns ? grace_ns : timeout_ns);
     http_server_drain(http);
+    rpc_server_drain(rpc);
     log_event(LOG_INFO, "not ready", LOG_UINT("grace_ms", grace_ns / CLOCK_MS));
     while (!life.skip_grace && clock_now_ns() < grace_until_ns) wait_until(&life, grace_until_ns);
     log_event(LOG_INFO, "draining");
     drain(&life, gate, until_ns);
-    uint64_t now_ns = clock_now_ns();
-    uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-    http_server_close(http, left_ns > REPLIES_NS ? left_ns : REPLIES_NS);
+    rpc_server_close(rpc, time_for_replies(until_ns));
+    http_server_close(http, time_for_replies(until_ns));
     lifetime_close(&life);
 }

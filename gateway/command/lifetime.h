@@ -6,13 +6,14 @@
 #define GATEWAY_COMMAND_LIFETIME_H
 
 #include "core/gate.h"
+#include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 
 /* SIGTERM and SIGINT wait to be read; before the first thread starts. */
 void lifetime_block_signals(void);
-/* Serves until a signal, then drains the gate and closes the front end. */
-void lifetime_run(struct gate *gate, struct http_server *http, uint64_t grace_ns,
-                  uint64_t timeout_ns);
+/* Serves until a signal, then drains the gate and closes both front ends. */
+void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
+                  uint64_t grace_ns, uint64_t timeout_ns);
 /* Drains a gate that no front end uses. */
 void lifetime_drain(struct gate *gate, uint64_t timeout_ns);
 

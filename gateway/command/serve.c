@@ -4,6 +4,7 @@
 
 #include "core/base/log.h"
 #include "core/gate.h"
+#include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 #include "gateway/memory_limit.h"
 #include "workers/host/thread_host.h"
@@ -35,6 +36,7 @@ struct gateway {
     struct gate *gate;
     struct metrics *metrics;
     struct http_server *http;
+    struct rpc_server *rpc;
 };
 
 /* Beside the executable as it was built, or below ../lib/poolgate as it is installed. */
@@ -102,6 +104,19 @@ static bool open_http(struct gateway *gateway) {
     return false;
 }
 
+static bool open_grpc(struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    const struct rpc_server_options options = {
+        .gate = gateway->gate, .metrics = gateway->metrics, .config = config};
+    enum outcome outcome = rpc_server_open(&gateway->rpc, &options);
+    if (outcome == OK) return true;
+    int error = errno;
+    fprintf(stderr, "poolgate: grpc.listen: cannot listen on %s:%u: %s\n", config->grpc.listen.host,
+            config->grpc.listen.port,
+            outcome == INVALID_REQUEST ? strerror(error) : outcome_title(outcome));
+    return false;
+}
+
 /* A connection is a descriptor, and there may be more of them than the usual 1,024. */
 static void raise_descriptor_limit(void) {
     struct rlimit limit;
@@ -112,8 +127,10 @@ static void raise_descriptor_limit(void) {
 
 static bool open_all(struct gateway *gateway) {
     if (!find_workers(gateway) || !open_gate(gateway)) return false;
-    if (open_http(gateway)) return true;
+    bool http = open_http(gateway);
+    if (http && open_grpc(gateway)) return true;
     lifetime_drain(gateway->gate, 0);
+    if (http) http_server_close(gateway->http, 0);
     gate_close(gateway->gate);
     return false;
 }
@@ -137,9 +154,11 @@ static int serve(struct gateway *gateway) {
         return EXIT_FAILURE;
     }
     log_event(LOG_INFO, "listening", LOG_STR("http", http_server_address(gateway->http)),
-              LOG_STR("grpc", ""), LOG_UINT("pools", config->pools_count),
-              LOG_STR("version", POOLGATE_VERSION), LOG_INT("pid", getpid()));
-    lifetime_run(gateway->gate, gateway->http, config->drain.grace_ns, config->drain.timeout_ns);
+              LOG_STR("grpc", rpc_server_address(gateway->rpc)),
+              LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
+              LOG_INT("pid", getpid()));
+    lifetime_run(gateway->gate, gateway->http, gateway->rpc, config->drain.grace_ns,
+                 config->drain.timeout_ns);
     uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
     log_event(LOG_INFO, "stopped", LOG_UINT("abandoned_threads", abandoned));

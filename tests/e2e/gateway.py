@@ -32,17 +32,18 @@ MARK = "POOLGATE_TEST_MARK"
 
 
 def sanitizer_options():
-    """The same for gateway and workers, but that a worker may crash on purpose without a report."""
+    """Sanitizers stop at what they find and say where; known faults of libraries are in the .supp files."""
     support = ROOT / "tests" / "support"
     return {
         "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1:handle_abort=0",
-        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
         "LSAN_OPTIONS": f"suppressions={support / 'lsan.supp'}:print_suppressions=0",
-        "TSAN_OPTIONS": f"suppressions={support / 'tsan.supp'}:second_deadlock_stack=1:exitcode=66",
+        "TSAN_OPTIONS": f"suppressions={support / 'tsan.supp'}:second_deadlock_stack=1:die_after_fork=0:exitcode=66",
     }
 
 
 def worker_environment(mark):
+    """A worker may crash on purpose: that is not worth a report."""
     environment = {MARK: mark}
     if build.sanitized:
         environment.update(sanitizer_options())

@@ -1,0 +1,215 @@
+#include "gateway/grpc/door.h"
+
+#include "core/base/channel.h"
+#include "gateway/edge/edge.h"
+#include "gateway/grpc/connections.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grpc/grpc_posix.h>
+#include <grpc/grpc_security.h>
+#include <grpc/support/alloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROBE_CONNECTIONS 64 /* places above http.max_connections, where only probes are answered */
+#define MESSAGES          4
+
+enum door_message { DOOR_STOP, DOOR_CLOSE };
+
+struct door {
+    grpc_server *server;
+    grpc_server_credentials *credentials;
+    struct metrics *metrics;
+    struct edge *edge;
+    struct channel *channel;
+    uv_loop_t loop;
+    uv_sem_t stopped;
+    pthread_t thread;
+    struct connections connections;
+    char address[80];
+};
+
+/* --- the edge's side --- */
+
+static void forget(struct door *door, struct edge_client *client) {
+    int fd = client->fd;
+    connections_remove(&door->connections, client->owner);
+    edge_forget(door->edge, client);
+    close(fd);
+}
+
+static void on_enter(void *owner, struct edge_client *client, const struct sockaddr *address,
+                     socklen_t address_bytes) {
+    (void)address_bytes;
+    struct door *door = owner;
+    int fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 3);
+    struct connection *connection =
+        fd < 0 ? NULL : connections_add(&door->connections, client, fd, address);
+    if (connection == NULL) {
+        int own = client->fd;
+        edge_forget(door->edge, client);
+        close(own);
+        if (fd >= 0) close(fd);
+        return;
+    }
+    client->owner = connection;
+    metrics_connections(door->metrics, FRONTEND_GRPC, 1);
+    /* Silence is the library's business (keep-alive), but places for probes are lent for a second. */
+    if (client->room == EDGE_ROOM_ALL) edge_heard(client);
+    grpc_server_add_channel_from_fd(door->server, fd, door->credentials);
+}
+
+/* The server shuts a socket down before it closes it, so an end is seen here whoever made it. After a
+ * client's half-close the server reads the end and shuts down: there is more to come. */
+static void on_left(void *owner, struct edge_client *client) {
+    struct door *door = owner;
+    if (client->presence != EDGE_GONE) return;
+    forget(door, client);
+    metrics_connections(door->metrics, FRONTEND_GRPC, -1);
+}
+
+/* A client of HTTP/2 has no use for a text. */
+static const struct edge_door edge_door = {
+    .enter = on_enter, .left = on_left, .answer_full = "", .answer_slow = ""};
+
+/* --- the loop --- */
+
+static void finish(struct door *door) {
+    struct connection *connection;
+    while ((connection = connections_first(&door->connections)) != NULL) {
+        shutdown(connection->client->fd, SHUT_RDWR);
+        forget(door, connection->client);
+        metrics_connections(door->metrics, FRONTEND_GRPC, -1);
+    }
+    edge_close(door->edge);
+    channel_close(door->channel);
+}
+
+static void on_messages(void *owner, const struct message *batch, size_t count) {
+    struct door *door = owner;
+    for (size_t i = 0; i < count; i++) {
+        if (batch[i].kind == DOOR_CLOSE) {
+            finish(door);
+            return;
+        }
+        edge_stop_listening(door->edge);
+        uv_sem_post(&door->stopped);
+    }
+}
+
+static void *door_main(void *owner) {
+    struct door *door = owner;
+    pthread_setname_np(pthread_self(), "grpc-door");
+    uv_run(&door->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+/* --- questions --- */
+
+/* The library's name of a connection that was made from a descriptor is fd:NUMBER. */
+static int descriptor_of(grpc_call *call) {
+    char *peer = grpc_call_get_peer(call);
+    int fd = -1;
+    if (peer != NULL && strncmp(peer, "fd:", 3) == 0) fd = (int)strtol(peer + 3, NULL, 10);
+    gpr_free(peer);
+    return fd;
+}
+
+void door_client(struct door *door, grpc_call *call, char address[DOOR_ADDRESS_BYTES]) {
+    connections_address(&door->connections, descriptor_of(call), address, DOOR_ADDRESS_BYTES);
+}
+
+bool door_is_full_for(struct door *door, grpc_call *call) {
+    if (connections_probes(&door->connections) == 0) return false;
+    return connections_is_probe(&door->connections, descriptor_of(call));
+}
+
+const char *door_address(const struct door *door) {
+    return door->address;
+}
+
+/* --- life --- */
+
+static enum outcome open_edge(struct door *door, const struct config *config) {
+    const struct listen_address *listen = &config->grpc.listen;
+    const struct edge_options options = {
+        .host = listen->host,
+        .port = listen->port,
+        .max_connections = config->http.max_connections,
+        .probe_connections = PROBE_CONNECTIONS,
+        .header_timeout_ns = config->http.header_timeout_ns,
+    };
+    enum outcome outcome = edge_open(&door->edge, &door->loop, &options, &edge_door, door);
+    if (outcome != OK) return outcome;
+    bool brackets = strchr(listen->host, ':') != NULL;
+    snprintf(door->address, sizeof door->address, "%s%s%s:%u", brackets ? "[" : "", listen->host,
+             brackets ? "]" : "", edge_port(door->edge));
+    return OK;
+}
+
+/* Once the thread runs, calls come in and ask the door: it is written to *out before. */
+static enum outcome open_parts(struct door **out, struct door *door, const struct config *config) {
+    enum outcome outcome = channel_open(&door->channel, &door->loop, MESSAGES, on_messages, door);
+    if (outcome != OK) return outcome;
+    outcome = open_edge(door, config);
+    if (outcome != OK) {
+        channel_close(door->channel);
+        return outcome;
+    }
+    *out = door;
+    if (pthread_create(&door->thread, NULL, door_main, door) == 0) return OK;
+    *out = NULL;
+    finish(door);
+    return MEMORY_EXHAUSTED;
+}
+
+static void free_door(struct door *door) {
+    int closed = uv_loop_close(&door->loop);
+    assert(closed == 0);
+    grpc_server_credentials_release(door->credentials);
+    connections_close(&door->connections);
+    uv_sem_destroy(&door->stopped);
+    free(door);
+}
+
+enum outcome door_open(struct door **out, const struct door_options *options) {
+    *out = NULL;
+    struct door *door = calloc(1, sizeof *door);
+    if (door == NULL) return MEMORY_EXHAUSTED;
+    int failed = uv_loop_init(&door->loop);
+    assert(failed == 0);
+    uv_sem_init(&door->stopped, 0);
+    connections_open(&door->connections);
+    door->server = options->server;
+    door->metrics = options->metrics;
+    door->credentials = grpc_insecure_server_credentials_create();
+    enum outcome outcome = open_parts(out, door, options->config);
+    if (outcome != OK) {
+        int error = errno;
+        uv_run(&door->loop, UV_RUN_DEFAULT); /* closes what was opened */
+        free_door(door);
+        errno = error;
+    }
+    return outcome;
+}
+
+static void tell(struct door *door, enum door_message what) {
+    enum outcome sent = channel_try_send(door->channel, (struct message){.kind = what});
+    assert(sent == OK);
+}
+
+void door_stop(struct door *door) {
+    tell(door, DOOR_STOP);
+    uv_sem_wait(&door->stopped);
+}
+
+void door_close(struct door *door) {
+    tell(door, DOOR_CLOSE);
+    pthread_join(door->thread, NULL);
+    free_door(door);
+}

@@ -1,0 +1,36 @@
+/* front - what all calls of the gRPC front end share.
+ * thread: constant while calls are open, but for `draining`, `stopping` (set by main) and what has a
+ *         lock of its own.
+ * owns:   nothing: struct rpc_server does.
+ * fails:  never. */
+#ifndef GATEWAY_GRPC_FRONT_H
+#define GATEWAY_GRPC_FRONT_H
+
+#include "core/gate.h"
+#include "gateway/config/config.h"
+#include "gateway/grpc/open_calls.h"
+#include "gateway/metrics.h"
+
+#include <stdatomic.h>
+
+struct door;
+
+/* Where a body gives back what was charged for it; lives as long as the front end. */
+struct byte_account {
+    struct gate *gate;
+    uint32_t pool;
+};
+
+struct grpc_front {
+    struct gate *gate;
+    struct metrics *metrics;
+    const struct config *config;
+    bool trust_tenant;     /* InvokeRequest.tenant counts */
+    _Atomic bool draining; /* not ready */
+    _Atomic bool stopping; /* no call is waited for any more */
+    struct door *door;
+    struct byte_account *accounts; /* one per pool */
+    struct open_calls calls;
+};
+
+#endif

@@ -1,0 +1,18 @@
+/* health - grpc.health.v1.Health/Check for the gateway and for each pool, from the snapshot.
+ * thread: that of the call.
+ * owns:   nothing.
+ * fails:  through call_refuse. */
+#ifndef GATEWAY_GRPC_HEALTH_H
+#define GATEWAY_GRPC_HEALTH_H
+
+#include "core/snapshot.h"
+#include "gateway/grpc/call.h"
+
+void health_check(struct call *call);
+
+/* The pools that a service's name stands for: "" and "poolgate.v1.Gateway" all of them, "pool/NAME"
+ * one. False when there is no such service. */
+#define HEALTH_ALL_POOLS UINT32_MAX
+bool health_find_service(const struct gate *gate, const char *service, uint32_t *pool);
+
+#endif

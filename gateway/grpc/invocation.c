@@ -1,0 +1,163 @@
+#include "gateway/grpc/invocation.h"
+
+#include "core/base/clock.h"
+#include "gateway/grpc/invoke_request.h"
+#include "gateway/grpc/invoke_response.h"
+
+#include <assert.h>
+
+/* The end of a call so close to its deadline is the deadline's doing: the pool sees it by itself. */
+#define DEADLINE_SLACK_NS (20 * CLOCK_MS)
+
+/* --- the payload --- */
+
+static void give_back(void *owner, size_t bytes) {
+    const struct byte_account *account = owner;
+    gate_uncharge(account->gate, account->pool, bytes);
+}
+
+static enum outcome on_piece(void *owner, const uint8_t *data, size_t bytes) {
+    return body_append(owner, data, bytes);
+}
+
+static enum outcome copy_payload(struct body **out, const struct call *call,
+                                 struct message_extent payload) {
+    enum outcome outcome = body_create(out, payload.bytes);
+    if (outcome != OK) return outcome;
+    outcome = message_pieces(call->message, payload, on_piece, *out);
+    if (outcome == OK) outcome = body_seal(*out);
+    if (outcome == OK) return OK;
+    body_unref(*out);
+    *out = NULL;
+    return outcome;
+}
+
+/* The one copy of the payload, charged to its pool until its last holder lets go. */
+static enum outcome take_payload(struct body **out, const struct call *call,
+                                 struct message_extent payload, struct refused *refused) {
+    struct grpc_front *front = call->queue->front;
+    *out = NULL;
+    if (payload.bytes == 0) return OK;
+    enum outcome outcome = gate_charge(front->gate, call->pool, payload.bytes);
+    if (outcome != OK) {
+        refused->detail = "the pool holds as many bytes as queue.bytes allows";
+        return outcome;
+    }
+    outcome = copy_payload(out, call, payload);
+    if (outcome != OK) {
+        gate_uncharge(front->gate, call->pool, payload.bytes);
+        return outcome;
+    }
+    (*out)->released = give_back;
+    (*out)->released_owner = &front->accounts[call->pool];
+    return OK;
+}
+
+/* --- to the pool --- */
+
+/* On the pool's loop. */
+static void on_done(struct request *request) {
+    struct call *call = request->owner;
+    call->answer = request;
+    call_queue_answered(call->queue, call);
+}
+
+static uint64_t expiry_of(const struct call *call) {
+    const struct pool_options *pool = gate_pool(call->queue->front->gate, call->pool);
+    if (call->deadline_ns == CLOCK_NEVER)
+        return clock_add(call->arrived_ns, pool->timeouts.request_ns);
+    uint64_t latest_ns = clock_add(call->arrived_ns, pool->timeouts.max_ns);
+    return call->deadline_ns < latest_ns ? call->deadline_ns : latest_ns;
+}
+
+static enum outcome make_request(struct request **out, struct call *call,
+                                 const struct invoke_request *asked) {
+    const struct request_texts texts = {
+        .request_id = call->id,
+        .content_type = asked->content_type,
+        .operation = asked->operation,
+        .tenant = call->queue->front->trust_tenant ? asked->tenant : NULL,
+        .batch_key = asked->batch_key,
+        .metadata = asked->metadata,
+        .metadata_count = asked->metadata_count,
+    };
+    enum outcome outcome = request_create(out, &texts);
+    if (outcome != OK) return outcome;
+    (*out)->pool = call->pool;
+    (*out)->priority = asked->priority;
+    (*out)->arrived_ns = call->arrived_ns;
+    (*out)->deadline_ns = call->expires_ns;
+    (*out)->done = on_done;
+    (*out)->owner = call;
+    return OK;
+}
+
+static enum outcome submit(struct call *call, const struct invoke_request *asked,
+                           struct refused *refused) {
+    struct gate *gate = call->queue->front->gate;
+    struct request *request;
+    uint32_t pool;
+    if (!gate_find_pool(gate, asked->pool, &pool)) return NO_SUCH_POOL;
+    call->pool = pool;
+    call->expires_ns = expiry_of(call);
+    enum outcome outcome = gate_would_admit(gate, pool, asked->priority, &refused->retry_after_ns);
+    if (outcome == OK) outcome = make_request(&request, call, asked);
+    if (outcome != OK) return outcome;
+    outcome = take_payload(&request->body, call, asked->payload, refused);
+    if (outcome == OK) {
+        if (call->message != NULL) grpc_byte_buffer_destroy(call->message);
+        call->message = NULL;
+        outcome = gate_submit(gate, request, &call->request_id, &refused->retry_after_ns);
+    }
+    if (outcome != OK) request_free(request);
+    return outcome;
+}
+
+void invocation_begin(struct call *call) {
+    struct invoke_request asked;
+    struct refused refused = {.detail = NULL};
+    call->pool = METRICS_NO_POOL;
+    refused.outcome = invoke_request_read(&asked, call->message);
+    call_name(call, refused.outcome == OK ? asked.request_id : "");
+    if (refused.outcome == OK)
+        refused.outcome = submit(call, &asked, &refused);
+    else
+        refused.detail = asked.flaw;
+    if (refused.outcome == OK) return; /* invocation_answered comes, on this thread */
+    metrics_answered(call->queue->front->metrics, call->pool, FRONTEND_GRPC, refused.outcome);
+    call_refuse(call, &refused);
+}
+
+/* --- and back --- */
+
+void invocation_left(struct call *call) {
+    if (call->expires_ns <= clock_add(clock_now_ns(), DEADLINE_SLACK_NS)) return;
+    gate_cancel(call->queue->front->gate, call->pool, call->request_id, CANCEL_CLIENT_GONE);
+}
+
+static void reply(struct call *call, const struct request *request) {
+    const struct pool_options *pool = gate_pool(call->queue->front->gate, call->pool);
+    grpc_byte_buffer *message = NULL;
+    struct refused refused = {
+        .outcome = request->outcome,
+        .detail = request->detail,
+        .retry_after_ns = request->retry_after_ns,
+    };
+    if (request->outcome == OK)
+        refused.outcome = invoke_response_make(&message, request, pool->name);
+    bool missed = refused.outcome == OK && call->is_closed; /* nobody is there to have it */
+    metrics_answered(call->queue->front->metrics, call->pool, FRONTEND_GRPC,
+                     missed ? CANCELLED : refused.outcome);
+    if (message != NULL)
+        call_reply(call, message);
+    else
+        call_refuse(call, &refused);
+}
+
+void invocation_answered(struct call *call) {
+    struct request *request = call->answer;
+    assert(call->phase == CALL_OPEN && request != NULL);
+    call->answer = NULL;
+    reply(call, request);
+    request_free(request);
+}

@@ -1,0 +1,70 @@
+/* message - a client's protobuf message, read where it lies: its one large field stays in the call's
+ *           slices, its small ones are gathered on one page. No general decoder sees it, so nothing
+ *           nests and nothing grows.
+ * thread: any; pure.
+ * owns:   nothing: extents refer to the buffer, fields and texts to the page.
+ * fails:  INVALID_REQUEST: it is not protobuf, or its small fields do not fit the page. */
+#ifndef GATEWAY_GRPC_MESSAGE_H
+#define GATEWAY_GRPC_MESSAGE_H
+
+#include "core/base/outcome.h"
+
+#include <grpc/byte_buffer.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MESSAGE_PAGE_BYTES ((size_t)48 * 1024)
+#define MESSAGE_NO_LARGE   0 /* no field is large */
+
+struct message_page {
+    size_t used;
+    uint8_t bytes[MESSAGE_PAGE_BYTES];
+};
+
+/* Some bytes of the message, counted from its beginning. */
+struct message_extent {
+    size_t offset, bytes;
+};
+
+/* Goes over the fields of the top level: number `large` is only located (the last one counts), the
+ * others are copied to the page. A NULL buffer is an empty message. */
+enum outcome message_sort(const grpc_byte_buffer *buffer, uint32_t large, struct message_page *page,
+                          struct message_extent *extent);
+
+/* Hands out the extent's bytes piece by piece, in order; ends at the first answer that is not OK. */
+typedef enum outcome message_piece_fn(void *owner, const uint8_t *data, size_t bytes);
+enum outcome message_pieces(const grpc_byte_buffer *buffer, struct message_extent extent,
+                            message_piece_fn *piece, void *owner);
+
+enum field_kind {
+    FIELD_NUMBER,
+    FIELD_FIXED,
+    FIELD_BYTES
+}; /* as they are written: varint, 4 or 8 bytes, length and bytes */
+
+struct message_field {
+    uint32_t number;
+    enum field_kind kind;
+    uint64_t value; /* FIELD_NUMBER */
+    uint8_t *data;  /* FIELD_BYTES: in the page */
+    size_t bytes;
+};
+
+/* The fields from `at` to `end`, one after the other: a page's, or those inside a field. */
+struct message_fields {
+    uint8_t *at, *end;
+    bool broken; /* message_next ended because the rest is not protobuf */
+};
+struct message_fields message_fields(struct message_page *page);
+bool message_next(struct message_fields *fields, struct message_field *field);
+
+/* The field's text, ended with NUL in place (over its own length, so it can be asked for only once).
+ * NULL: it is not a field of bytes, is longer than `most`, or text_valid says no. */
+char *message_text(struct message_field *field, size_t most);
+
+/* For messages of a single text, field 1. "" when it is not there; NULL when it cannot be read. */
+const char *message_only_text(const grpc_byte_buffer *buffer, struct message_page *page,
+                              size_t most);
+
+#endif

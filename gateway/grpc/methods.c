@@ -1,0 +1,20 @@
+#include "gateway/grpc/methods.h"
+
+#include "gateway/grpc/health.h"
+#include "gateway/grpc/invocation.h"
+#include "gateway/grpc/pools.h"
+
+static void begin_other(struct call *call) {
+    call_refuse(call,
+                &(struct refused){.outcome = METHOD_NOT_ALLOWED,
+                                  .detail = "there is no such method, or not in this version"});
+}
+
+const struct method methods[METHODS] = {
+    [METHOD_INVOKE] = {"/poolgate.v1.Gateway/Invoke", 128, false, invocation_begin,
+                       invocation_answered, invocation_left},
+    [METHOD_LIST_POOLS] = {"/poolgate.v1.Gateway/ListPools", 4, false, pools_list, NULL, NULL},
+    [METHOD_GET_POOL] = {"/poolgate.v1.Gateway/GetPool", 4, false, pools_get, NULL, NULL},
+    [METHOD_HEALTH_CHECK] = {"/grpc.health.v1.Health/Check", 8, true, health_check, NULL, NULL},
+    [METHOD_OTHER] = {NULL, 8, false, begin_other, NULL, NULL},
+};
