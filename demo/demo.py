@@ -102,14 +102,16 @@ class Gateway:
         print("  $ " + " ".join(word.replace(f"{ROOT}/", "") for word in command[:4]) + " …")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, cwd=ROOT)
         self.times = []
+        self.build = build
 
     def log_text(self):
         return Path(self.log.name).read_text(errors="replace")
 
     def wait_until_it_listens(self):
-        found = self.until(lambda: re.search(r"msg=listening .*?http=(\S+)", self.log_text()), 30, "it listens")
-        self.url = f"http://{found.group(1)}"
-        print(f"  listens on {self.url}, process {self.process.pid}")
+        line = r"msg=listening .*?http=(\S+) grpc=(\S+)"
+        found = self.until(lambda: re.search(line, self.log_text()), 30, "it listens")
+        self.url, self.grpc = f"http://{found.group(1)}", found.group(2)
+        print(f"  HTTP on {self.url}, gRPC on {self.grpc}, process {self.process.pid}")
 
     def wait_until_all_pools_have_started(self):
         def started():
@@ -160,6 +162,21 @@ class Gateway:
             spent = [f"{float(parts[part]):.1f}" for part in ("queue", "cold", "run")]
             self.times.append((what, fields["Poolgate-Slot"], *spent, f"{(time.monotonic() - began) * 1000:.1f}"))
         return data
+
+    def ask_by_grpc(self, pool, file, what):
+        """The same request through the other door, by the program's own client."""
+        command = [str(self.build / "poolgate"), "invoke", pool, str(file), "--grpc", "--url", self.grpc, "-v"]
+        began = time.monotonic()
+        done = subprocess.run(command, capture_output=True, timeout=120)
+        took = (time.monotonic() - began) * 1000
+        said = done.stderr.decode(errors="replace")
+        if done.returncode != 0:
+            raise Wrong(f"poolgate invoke --grpc ended with {done.returncode}: {said}")
+        parts = dict(re.findall(r"^(queue|cold|run): ([0-9.]+)", said, re.MULTILINE))
+        slot = re.search(r"^slot: (\S+)", said, re.MULTILINE)
+        spent = [f"{float(parts.get(part, 0)):.1f}" for part in ("queue", "cold", "run")]
+        self.times.append((what, slot.group(1) if slot else "", *spent, f"{took:.1f}"))
+        return done.stdout
 
     def slots(self):
         names = [pool["name"] for pool in json.loads(self.ask("/v1/pools"))["pools"]]
@@ -221,6 +238,15 @@ def read_page(gateway):
     right = f"{share:.2%} of the characters are right, at least {WANTED:.0%} must be"
     verdict(share >= WANTED, f"{right} (compared in {took:.2f} s)")
 
+    title("The same page through the other door")
+    print(Paint.dim("  $ build/poolgate invoke ocr demo/page.png --grpc --url " + gateway.grpc))
+    other = gateway.ask_by_grpc("ocr", PAGE, "ocr over gRPC").decode()
+    lines = other.rstrip().splitlines()
+    for line in (*lines[:3], "…"):
+        print(f"  {Paint.dim('│')} {line}")
+    print()
+    verdict(other == text, f"gRPC gives the same {len(lines)} lines as REST")
+
 
 def show_state(gateway):
     title("Where the time went (milliseconds)")
@@ -232,6 +258,7 @@ def show_state(gateway):
     rows = [(slot["id"], slot["state"], slot["pid"] or "", slot["requests"], slot["errors"], slot["restarts"],
              f"{slot['resident_bytes'] / 2**20:.1f} MiB" if slot["resident_bytes"] else "") for slot in slots]
     table(("slot", "state", "pid", "requests", "errors", "restarts", "resident memory"), rows, right=(2, 3, 4, 5, 6))
+    print("\n  embed works on threads of the gateway, so it has no process of its own; ocr works in processes")
     served = sum(slot["requests"] for slot in slots)
     print()
     verdict(served == count, f"the slots have served {served} requests, {count} were sent")
@@ -247,7 +274,7 @@ def stop(gateway):
 
 def main():
     build = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build").resolve()
-    title("poolgate: a gateway, and its pools of workers as processes of their own")
+    title("poolgate: two doors, one queue a pool, workers on threads and in processes")
     gateway = Gateway(build)
     try:
         gateway.wait_until_it_listens()
