@@ -626,7 +626,7 @@ START_TEST(a_worker_that_loads_faster_than_it_would_finish_is_stopped) {
     curtain();
     come(A);
     greet(A);
-    pass(2 * CLOCK_S);
+    pass(6 * CLOCK_S); /* a load; the median is 8 to 9 */
     become_ready(A);
     run_some(8 * CLOCK_S);
     uint64_t id = submit();
@@ -759,6 +759,16 @@ START_TEST(a_crashed_request_is_retried_before_those_who_came_later) {
     ck_assert_uint_eq(ending(first)->attempts, 2);
     ck_assert_uint_eq(ending(first)->marks, 1);
     ck_assert_uint_eq(A->sent_id, second);
+    close_stage();
+}
+END_TEST
+
+START_TEST(the_loop_is_woken_when_a_back_off_ends) {
+    set(1, 1, 1);
+    open_warm();
+    crash(A);
+    ck_assert_uint_eq(stage.next_ns, slot_of_actor(A)->respawn_ns);
+    ck_assert_uint_le(stage.next_ns, stage.now_ns + 120 * CLOCK_MS);
     close_stage();
 }
 END_TEST
@@ -1143,6 +1153,19 @@ START_TEST(a_pool_grows_by_one_at_a_time_while_all_are_busy_and_work_waits) {
 }
 END_TEST
 
+START_TEST(the_loop_is_woken_when_a_pool_may_grow) {
+    set(1, 2, 1);
+    options->scale.interval_ns = 300 * CLOCK_MS;
+    open_warm();
+    submit();
+    submit();
+    ck_assert_uint_le(stage.next_ns, stage.now_ns + 300 * CLOCK_MS);
+    pass(300 * CLOCK_MS);
+    ck_assert_uint_eq(B->starts, 1);
+    close_stage();
+}
+END_TEST
+
 START_TEST(a_pool_shrinks_to_its_min_when_slots_are_idle_too_long) {
     set(1, 2, 1);
     open_warm();
@@ -1419,8 +1442,8 @@ START_TEST(a_second_drain_can_only_shorten_the_time) {
     open_warm();
     uint64_t id = submit();
     begin_drain(10 * CLOCK_S);
-    begin_drain(100 * CLOCK_S);
     begin_drain(2 * CLOCK_S);
+    begin_drain(100 * CLOCK_S);
     pass(2 * CLOCK_S);
     assert_answered(id, SHUTTING_DOWN);
     close_stage();
@@ -1506,7 +1529,7 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       a_worker_that_yields_within_the_second_keeps_its_place,
       others_at_a_slot_that_is_stopped_are_retried_alone,
       a_crashed_request_is_retried_before_those_who_came_later,
-      a_crashed_request_goes_to_another_slot_at_once,
+      the_loop_is_woken_when_a_back_off_ends, a_crashed_request_goes_to_another_slot_at_once,
       a_request_that_kills_two_workers_is_quarantined, without_retries_a_crash_is_the_answer,
       an_exit_with_status_zero_is_a_crash_as_well,
       a_shared_crash_marks_nobody_and_each_is_retried_alone,
@@ -1522,6 +1545,7 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       a_hung_worker_is_found_when_the_pong_may_take_longer_than_the_interval,
       memory_is_measured_every_second,
       a_pool_grows_by_one_at_a_time_while_all_are_busy_and_work_waits,
+      the_loop_is_woken_when_a_pool_may_grow,
       a_pool_shrinks_to_its_min_when_slots_are_idle_too_long,
       a_slot_is_not_idle_because_its_last_run_was_long,
       a_slot_that_does_not_end_when_asked_is_told_and_then_killed,
