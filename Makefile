@@ -4,7 +4,7 @@ JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 CLANG    ?= clang
 WORKERS   = $(BUILD)/workers
 
-.PHONY: all deps demo test run lint format asan tsan coverage clean help
+.PHONY: all deps demo test bench run lint format asan tsan coverage clean help
 .DEFAULT_GOAL := all
 
 all: deps             ## build build/poolgate, build/poolgate-worker and build/workers/
@@ -18,6 +18,10 @@ demo: all             ## sentences embedded, a scanned page read, over REST, by 
 
 test: all             ## build and run every test; the last line is "N passed, N failed"
 	@tests/run $(BUILD)
+
+bench: all            ## poolgate beside nginx, HAProxy and tesseract: a table of ratios, build/bench.json
+	@scripts/deps bench
+	@tests/bench/run $(BUILD)
 
 run: all              ## serve in the foreground until Ctrl-C
 	@exec $(BUILD)/poolgate serve --config docker/poolgate.yaml

@@ -14,8 +14,8 @@
     X(SPAWNING, "spawning")                                                                        \
     X(LOADING, "loading")                                                                          \
     X(READY, "ready")                                                                              \
-    X(PROCESSING, "processing") X(IDLE, "idle") X(EVICTING, "evicting") X(DEAD, "dead")            \
-        X(FAILED, "failed")
+    X(PROCESSING, "processing")                                                                    \
+    X(IDLE, "idle") X(EVICTING, "evicting") X(DEAD, "dead") X(FAILED, "failed")
 
 enum worker_state {
 #define WORKER_STATE_NAME(name, text) WORKER_##name,

@@ -4,6 +4,7 @@
 #include "core/base/request.h"
 #include "gateway/grpc/client.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -162,6 +163,7 @@ int command_invoke(int argc, char **argv) {
     if (status >= 0) return status;
     struct client client = {.url = invocation.url, .out = stdout};
     if (invocation.verbose) client.timing = stderr;
+    assert(invocation.pool != NULL); /* read_options has refused a call without one */
     bool plain =
         strspn(invocation.pool, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(invocation.pool);
     if (!plain || strlen(invocation.pool) > 63)

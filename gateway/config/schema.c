@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "gateway/config/config.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -202,6 +203,7 @@ size_t schema_find(const struct schema *schema, const char *path) {
 
 /* What stands behind "GROUP." in path; NULL when path is not below the group. */
 static const char *below(const char *path, const char *group) {
+    assert(path != NULL && group != NULL);
     size_t bytes = strlen(group);
     if (bytes == 0) return path;
     return strncmp(path, group, bytes) == 0 && path[bytes] == '.' ? path + bytes + 1 : NULL;

@@ -113,16 +113,25 @@ static enum outcome submit(struct call *call, const struct invoke_request *asked
     return outcome;
 }
 
-void invocation_begin(struct call *call) {
+/* The library hands out a call without a message when it was cut off before its end had come. */
+static enum outcome read_and_submit(struct call *call, struct refused *refused) {
     struct invoke_request asked;
+    if (call->message == NULL) {
+        refused->detail = "the call ended before its message had come";
+        return CANCELLED;
+    }
+    if (invoke_request_read(&asked, call->message) != OK) {
+        refused->detail = asked.flaw;
+        return INVALID_REQUEST;
+    }
+    call_name(call, asked.request_id);
+    return submit(call, &asked, refused);
+}
+
+void invocation_begin(struct call *call) {
     struct refused refused = {.detail = NULL};
     call->pool = METRICS_NO_POOL;
-    refused.outcome = invoke_request_read(&asked, call->message);
-    call_name(call, refused.outcome == OK ? asked.request_id : "");
-    if (refused.outcome == OK)
-        refused.outcome = submit(call, &asked, &refused);
-    else
-        refused.detail = asked.flaw;
+    refused.outcome = read_and_submit(call, &refused);
     if (refused.outcome == OK) return; /* invocation_answered comes, on this thread */
     metrics_answered(call->queue->front->metrics, call->pool, FRONTEND_GRPC, refused.outcome);
     call_refuse(call, &refused);

@@ -108,6 +108,7 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
         exchange_refuse(exchange, QUEUE_FULL, "there are too many connections");
         return reply_early(exchange);
     }
+    assert(exchange->refusal.outcome != OK || exchange->handler != NULL);
     if (exchange->refusal.outcome == OK && exchange->handler->begin != NULL)
         exchange->handler->begin(exchange);
     if (exchange->refusal.outcome != OK && refuse_now(exchange)) return reply_early(exchange);

@@ -1049,6 +1049,28 @@ START_TEST(what_a_stopped_worker_still_says_is_ignored) {
 }
 END_TEST
 
+START_TEST(a_pool_that_left_two_threads_behind_starts_no_more) {
+    set(1, 1, 1);
+    open_warm();
+    for (int i = 0; i < 2; i++) {
+        uint64_t id = submit_until(CLOCK_S);
+        pass(20 * CLOCK_S);
+        assert_answered(id, DEADLINE_EXCEEDED);
+        ck_assert(A->killed);
+        act(A, (struct transport_event){
+                   .kind = TRANSPORT_EXITED, .exit_kind = EXIT_ABANDONED, .text = "hangs"});
+        assert_state(A, WORKER_DEAD);
+        pass(CLOCK_S);
+        if (i == 0) load(A);
+    }
+    ck_assert_uint_eq(pool()->abandoned, 2);
+    pass(60 * CLOCK_S);
+    ck_assert_uint_eq(A->starts, 2);
+    ck_assert_int_eq(admission_look(&pool()->admission, PRIORITY_CRITICAL), NO_WORKERS);
+    close_stage();
+}
+END_TEST
+
 /* --- health -------------------------------------------------------------------------------------------- */
 
 START_TEST(three_missed_pings_in_a_row_end_a_worker) {
@@ -1450,6 +1472,19 @@ START_TEST(a_second_drain_can_only_shorten_the_time) {
 }
 END_TEST
 
+START_TEST(a_request_that_is_still_on_its_way_holds_up_the_end_of_a_drain) {
+    set(0, 1, 1);
+    curtain();
+    begin_drain(25 * CLOCK_S);
+    ck_assert(drained());
+    atomic_fetch_add(&pool()->admission.permits, 1); /* taken just before the refusal */
+    ck_assert(!drained());
+    admission_give_back(&pool()->admission);
+    ck_assert(drained());
+    close_stage();
+}
+END_TEST
+
 START_TEST(deadlines_pass_in_a_drain) {
     set(1, 1, 1);
     open_warm();
@@ -1539,7 +1574,8 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       a_reply_with_an_unknown_id_breaks_the_protocol, a_reply_with_the_id_zero_breaks_the_protocol,
       the_second_reply_to_a_request_breaks_the_protocol, a_worker_that_breaks_a_rule_is_killed,
       a_rule_broken_while_loading_is_a_failed_load, what_a_condemned_worker_still_says_is_ignored,
-      what_a_stopped_worker_still_says_is_ignored, three_missed_pings_in_a_row_end_a_worker,
+      what_a_stopped_worker_still_says_is_ignored,
+      a_pool_that_left_two_threads_behind_starts_no_more, three_missed_pings_in_a_row_end_a_worker,
       one_pong_forgives_the_missed_pings, a_pong_to_an_older_ping_does_not_count,
       pings_go_on_while_a_worker_works,
       a_hung_worker_is_found_when_the_pong_may_take_longer_than_the_interval,
@@ -1555,5 +1591,5 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       a_drain_of_a_cold_pool_with_waiting_work_still_loads_for_it, a_crash_in_a_drain_is_retried,
       a_drain_kills_a_worker_that_works_for_nobody, a_drain_that_runs_out_of_time_answers_and_kills,
       a_killed_worker_may_take_its_time_to_die, a_second_drain_can_only_shorten_the_time,
-      deadlines_pass_in_a_drain, a_cold_pool_never_holds_up_a_warm_one,
-      a_loop_that_comes_late_does_everything_that_is_due)
+      a_request_that_is_still_on_its_way_holds_up_the_end_of_a_drain, deadlines_pass_in_a_drain,
+      a_cold_pool_never_holds_up_a_warm_one, a_loop_that_comes_late_does_everything_that_is_due)

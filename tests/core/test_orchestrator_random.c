@@ -108,11 +108,11 @@ static void step_work(struct actor *actor) {
         reply(actor, id);
     else if (roll < 800)
         say_error(actor, id, (enum transport_error)chance_below(&dice, 4), "an error");
-    else if (roll < 830)
+    else if (roll < 900)
         random_exit(actor);
-    else if (roll < 840)
+    else if (roll < 910)
         break_protocol(actor);
-    else if (roll < 845)
+    else if (roll < 915)
         reply(actor, id + STAGE_REQUESTS); /* which nobody ever had */
     else
         pong(actor); /* the right answer, or one too many */

@@ -353,6 +353,21 @@ def a_call_cancelled_in_the_queue_never_runs():
 
 
 @test
+def a_call_cut_off_in_the_middle_of_its_message_is_a_cancelled_one():
+    with Gateway([echo()], conserve=False) as gateway, Node(gateway) as node:
+        node.command("connect")
+        for i in range(12):
+            number = node.begin(payload=bytes(16 << 20))
+            time.sleep(0.002 * i)
+            node.command("cancel", of=number)
+            node.finish(number)
+        eventually(lambda: gateway.pool("echo")["queue"]["bytes"] == 0, about="no byte is charged")
+        counts = {code: gateway.metrics().sum("poolgate_requests_total", code=code) for code in ("ok", "cancelled")}
+        equal(gateway.metrics().sum("poolgate_requests_total"), sum(counts.values()), f"all others of {counts}")
+        every_call_is_released(gateway)
+
+
+@test
 def a_client_that_dies_frees_its_slots():
     with Gateway([echo(slots=4)]) as gateway:
         with Node(gateway) as node:

@@ -14,7 +14,8 @@
         Suite *suite = suite_create(name);                                                         \
         TCase *cases = tcase_create(name);                                                         \
         tcase_set_timeout(cases, seconds);                                                         \
-        for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) tcase_add_test(cases, tests[i]); \
+        for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)                                \
+            tcase_add_test(cases, tests[i]);                                                       \
         suite_add_tcase(suite, cases);                                                             \
         SRunner *runner = srunner_create(suite);                                                   \
         srunner_run_all(runner, CK_ENV);                                                           \
