@@ -1,22 +1,22 @@
 # poolgate: the commands of the README. CMake does the building; this file names what one may ask for.
 BUILD    ?= build
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
-CLANG    ?= clang
-WORKERS   = $(BUILD)/workers
 
 .PHONY: all deps demo test bench run lint format asan tsan coverage clean help
 .DEFAULT_GOAL := all
 
-all: deps             ## build build/poolgate, build/poolgate-worker and build/workers/
-	@scripts/build release $(BUILD) $(JOBS)
+all:                  ## build build/poolgate, build/poolgate-worker and build/workers/
+	@scripts/deps build
+	@scripts/build release $(BUILD) $(JOBS) product
 
 deps:                 ## install what building, testing and running need (Debian packages)
 	@scripts/deps
 
-demo: all             ## sentences embedded, a scanned page read, over REST, by real workers
+demo: all             ## sentences embedded, a scanned page read, over REST and gRPC, by real workers
 	@python3 demo/demo.py $(BUILD)
 
-test: all             ## build and run every test; the last line is "N passed, N failed"
+test: deps            ## build and run every test; the last line is "N passed, N failed"
+	@scripts/build release $(BUILD) $(JOBS)
 	@tests/run $(BUILD)
 
 bench: all            ## poolgate beside nginx, HAProxy and tesseract: a table of ratios, build/bench.json
@@ -27,15 +27,19 @@ run: all              ## serve in the foreground until Ctrl-C
 	@exec $(BUILD)/poolgate serve --config docker/poolgate.yaml
 
 lint: deps            ## formatting, static analysis, the levels of the includes
+	@scripts/deps lint
 	@scripts/lint
 
-format: deps          ## put every source file into the house's format
+format:               ## put every source file into the house's format
+	@scripts/deps lint
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 asan: deps            ## every test under the address and undefined-behaviour sanitizers
+	@scripts/deps clang
 	@scripts/build asan build-asan $(JOBS) && tests/run build-asan
 
 tsan: deps            ## every test under the thread sanitizer
+	@scripts/deps clang
 	@scripts/build tsan build-tsan $(JOBS) && tests/run build-tsan
 
 coverage: deps        ## every test, then the share of lines that ran

@@ -41,6 +41,12 @@ static bool is_load_failure(enum reason why) {
     return why == REASON_SPAWN_FAILED || why == REASON_LOAD_FAILED || why == REASON_LOAD_TIMEOUT;
 }
 
+bool life_backs_off(const struct slot *slot, uint64_t now_ns) {
+    if (!is_load_failure(slot->failed_why)) return false;
+    return slot->record.state == WORKER_FAILED ||
+           (slot->record.state == WORKER_DEAD && slot->respawn_ns > now_ns);
+}
+
 /* Nothing is awaited of its worker any more but its end. */
 static void forget_moments(struct slot *slot) {
     slot->ready_ns = 0;
@@ -132,6 +138,8 @@ static void ended(struct pool *pool, struct slot *slot, uint32_t random, uint64_
     move(pool, slot, WORKER_DEAD, REASON_REAPED, now_ns);
     slot->respawn_ns = failed ? now_ns + backoff_delay(slot->failures, random) : now_ns;
     if (failed && is_load_failure(why)) give_up_on_load(pool, slot, now_ns);
+    if (pool_is_given_up(pool))
+        work_refuse_waiting(pool, NO_WORKERS, "too many of its threads hang", now_ns);
 }
 
 static void describe_exit(const struct transport_event *event, char text[SLOT_ERROR_BYTES]) {
@@ -226,7 +234,7 @@ static void tend_ping(struct pool *pool, struct slot *slot, uint64_t now_ns) {
         slot->pong_deadline_ns = CLOCK_NEVER;
         if (++slot->pings_missed >= pool->options->health.misses) {
             slot_blame(slot, "did not answer its health pings");
-            condemn(pool, slot, REASON_PING_MISSED, BLAME_REQUEST, now_ns);
+            condemn(pool, slot, REASON_PING_MISSED, BLAME_NOBODY, now_ns);
             return;
         }
     }

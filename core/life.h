@@ -20,5 +20,7 @@ void life_stop(struct pool *pool, struct slot *slot, enum reason why, uint64_t n
 void life_kill(struct pool *pool, struct slot *slot, enum reason why, uint64_t now_ns);
 /* A worker exists or is on its way. */
 bool life_alive(const struct slot *slot);
+/* Its last load has failed and it may not be tried again yet. */
+bool life_backs_off(const struct slot *slot, uint64_t now_ns);
 
 #endif

@@ -101,16 +101,25 @@ static void stop_one(struct pool *pool, uint64_t now_ns) {
     if (longest != NULL) life_stop(pool, longest, REASON_SCALE_DOWN, now_ns);
 }
 
+/* Slots that would load now had their last load not failed. Nobody is started in their place: it would
+ * fail the same way, and while one is coming nobody who waits is told. */
+static uint32_t count_held(const struct pool *pool, uint64_t now_ns) {
+    uint32_t held = 0;
+    for (uint32_t i = 0; i < pool->options->slots_max; i++)
+        held += life_backs_off(&pool->slots[i], now_ns);
+    return held;
+}
+
 static void resize(struct pool *pool, bool draining, uint64_t now_ns) {
     if (draining && pool->queue.waiting == 0) return;
-    uint32_t alive = pool_able(pool) + pool_coming(pool);
+    uint32_t alive = pool_able(pool) + pool_coming(pool), held = count_held(pool, now_ns);
     uint32_t needed = draining ? 0 : pool->options->slots_min;
-    bool urgent = alive < needed || (alive == 0 && pool->queue.waiting > 0);
+    bool urgent = alive + held < needed || (alive + held == 0 && pool->queue.waiting > 0);
     if (!urgent && now_ns < pool->scale_ns) return;
     if (!urgent) pool->scale_ns = clock_add(now_ns, pool->options->scale.interval_ns);
     struct scale_facts facts = scale_facts(pool, draining, now_ns);
     struct scale_decision decision = scaler_decide(&facts);
-    for (uint32_t i = alive; i < decision.wanted; i++) start_one(pool, now_ns);
+    for (uint32_t i = alive + held; i < decision.wanted; i++) start_one(pool, now_ns);
     if (decision.wanted < alive) stop_one(pool, now_ns);
 }
 
@@ -135,7 +144,7 @@ static enum outcome refusal(const struct pool *pool, bool draining, uint64_t now
     if (draining || pool->wish == WISH_DRAIN) return SHUTTING_DOWN;
     bool none = pool_able(pool) == 0 && pool_coming(pool) == 0;
     if (none && pool->backoff_until_ns > now_ns) return SPAWN_FAILED;
-    if (none && pool->abandoned >= POOL_ABANDONED_MOST) return NO_WORKERS;
+    if (pool_is_given_up(pool)) return NO_WORKERS;
     return pool->wish == WISH_UNLOAD ? NO_WORKERS : OK;
 }
 

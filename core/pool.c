@@ -49,6 +49,10 @@ uint32_t pool_places(const struct pool *pool) {
     return pool_able(pool) * pool->options->inflight;
 }
 
+bool pool_is_given_up(const struct pool *pool) {
+    return pool->abandoned >= POOL_ABANDONED_MOST && pool_able(pool) == 0 && pool_coming(pool) == 0;
+}
+
 bool pool_empty(const struct pool *pool) {
     return pool->census.by_state[WORKER_DEAD] == pool->options->slots_max;
 }

@@ -41,6 +41,8 @@ void pool_free(struct pool *pool);
 uint32_t pool_places(const struct pool *pool);
 uint32_t pool_able(const struct pool *pool);
 uint32_t pool_coming(const struct pool *pool);
+/* Too many threads were left behind: with the last able slot gone there will be no other. */
+bool pool_is_given_up(const struct pool *pool);
 /* Nobody lives in its slots. */
 bool pool_empty(const struct pool *pool);
 

@@ -107,6 +107,7 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
 static void on_timer(uv_timer_t *timer) {
     struct reactor *reactor = timer->data;
     reactor->timer_due_ns = 0;
+    reactor->settled_dirty++; /* something is due: the state will not stay as it is */
 }
 
 static void arm(struct reactor *reactor, uint64_t next_ns, uint64_t now_ns) {

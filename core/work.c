@@ -17,6 +17,8 @@ void work_submit(struct pool *pool, struct request *request, uint64_t now_ns) {
     if (hopeless) { /* admitted just before the load failed */
         request->retry_after_ns = pool->backoff_until_ns - now_ns;
         pool_answer(pool, request, SPAWN_FAILED, SOURCE_GATEWAY, now_ns);
+    } else if (pool_is_given_up(pool)) {
+        pool_answer(pool, request, NO_WORKERS, SOURCE_GATEWAY, now_ns);
     }
 }
 

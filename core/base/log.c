@@ -66,6 +66,18 @@ static void add(struct builder *builder, const char *text) {
     add_bytes(builder, text, strlen(text));
 }
 
+/* The length of the UTF-8 character at text (RFC 3629), 0 when it is none or a control character. */
+static size_t utf8_length(const unsigned char *text) {
+    size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
+    if (text[0] < 0xc2 || text[0] > 0xf4) return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80) return 0;
+    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
+    bool beyond = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
+    bool control = text[0] == 0xc2 && text[1] < 0xa0;
+    return overlong || beyond || control ? 0 : length;
+}
+
 static void add_escaped(struct builder *builder, const char *text) {
     for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
         char escaped[8];
@@ -74,8 +86,11 @@ static void add_escaped(struct builder *builder, const char *text) {
             escaped[0] = '\\';
             escaped[1] = (char)*c;
             add_bytes(builder, escaped, 2);
+        } else if (*c >= 0x80 && utf8_length(c) > 0) {
+            add_bytes(builder, (const char *)c, utf8_length(c));
+            c += utf8_length(c) - 1;
         } else if (*c < 0x20 || *c >= 0x7f) {
-            /* As \u00XX also for bytes above ASCII: a line stays valid whatever a worker writes. */
+            /* A control character, or a byte that is no text: a line stays valid whatever is written. */
             snprintf(escaped, sizeof escaped, "\\u%04x", *c);
             add(builder, escaped);
         } else {

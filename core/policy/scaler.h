@@ -22,7 +22,7 @@ struct scale_decision {
     const char *why; /* a constant text for people */
 };
 
-/* fixed: min. adaptive: one more when all are busy, none is coming and work waits, up to max; one less
+/* fixed: min (0: one while work waits). adaptive: one more when all are busy, none is coming and work waits, up to max; one less
  * when one has been idle beyond its limit, down to min. A pool whose min is 0 starts its first worker as
  * soon as something waits. predictive behaves as adaptive. */
 struct scale_decision scaler_decide(const struct scale_facts *facts);

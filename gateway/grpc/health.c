@@ -1,6 +1,7 @@
 #include "gateway/grpc/health.h"
 
 #include "gateway/grpc/message.h"
+#include "gateway/probes.h"
 #include "protos/health.pb-c.h"
 
 #include <string.h>
@@ -16,17 +17,13 @@ bool health_find_service(const struct gate *gate, const char *service, uint32_t 
     return gate_find_pool(gate, service + strlen(POOL_PREFIX), pool);
 }
 
-static bool pool_serves(const struct pool_snapshot *pool) {
-    return pool->reached_min && (pool->can_serve || pool->loading_first);
-}
-
 /* The rule of /readyz: only pools that are required count, unless one is asked for by name. */
 static bool serves(const struct grpc_front *front, const struct snapshot *snapshot,
                    uint32_t asked) {
     if (atomic_load(&front->draining) || snapshot->draining) return false;
-    if (asked != HEALTH_ALL_POOLS) return pool_serves(&snapshot->pools[asked]);
+    if (asked != HEALTH_ALL_POOLS) return probe_pool_serves(&snapshot->pools[asked]);
     for (size_t i = 0; i < snapshot->pools_count; i++)
-        if (snapshot->pools[i].required && !pool_serves(&snapshot->pools[i])) return false;
+        if (snapshot->pools[i].required && !probe_pool_serves(&snapshot->pools[i])) return false;
     return true;
 }
 

@@ -3,8 +3,10 @@
 #include "core/base/clock.h"
 #include "gateway/grpc/invoke_request.h"
 #include "gateway/grpc/invoke_response.h"
+#include "gateway/traceparent.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* The end of a call so close to its deadline is the deadline's doing: the pool sees it by itself. */
 #define DEADLINE_SLACK_NS (20 * CLOCK_MS)
@@ -70,14 +72,32 @@ static uint64_t expiry_of(const struct call *call) {
     return call->deadline_ns < latest_ns ? call->deadline_ns : latest_ns;
 }
 
+#define TRACEPARENT_BYTES 56
+
+/* The call's trace context, copied behind a NUL; "" if it has none that is valid. */
+static const char *traceparent_of(const struct call *call, char out[TRACEPARENT_BYTES]) {
+    out[0] = '\0';
+    for (size_t i = 0; i < call->metadata.count; i++) {
+        const grpc_metadata *pair = &call->metadata.metadata[i];
+        size_t bytes = GRPC_SLICE_LENGTH(pair->value);
+        if (grpc_slice_str_cmp(pair->key, "traceparent") != 0 || bytes >= TRACEPARENT_BYTES)
+            continue;
+        memcpy(out, GRPC_SLICE_START_PTR(pair->value), bytes);
+        out[bytes] = '\0';
+    }
+    return traceparent_checked(out);
+}
+
 static enum outcome make_request(struct request **out, struct call *call,
                                  const struct invoke_request *asked) {
+    char traceparent[TRACEPARENT_BYTES];
     const struct request_texts texts = {
         .request_id = call->id,
         .content_type = asked->content_type,
         .operation = asked->operation,
         .tenant = call->queue->front->trust_tenant ? asked->tenant : NULL,
         .batch_key = asked->batch_key,
+        .traceparent = traceparent_of(call, traceparent),
         .metadata = asked->metadata,
         .metadata_count = asked->metadata_count,
     };

@@ -9,9 +9,9 @@
 #include "core/gate.h"
 #include "gateway/config/config.h"
 #include "gateway/edge/edge.h"
-#include "gateway/http/probes.h"
 #include "gateway/live_requests.h"
 #include "gateway/metrics.h"
+#include "gateway/probes.h"
 #include "gateway/request_id.h"
 
 #include <stdatomic.h>

@@ -4,6 +4,7 @@
 #include "gateway/http/reply.h"
 #include "gateway/http/result.h"
 #include "gateway/http/urgency.h"
+#include "gateway/traceparent.h"
 
 #include <assert.h>
 #include <string.h>
@@ -17,17 +18,6 @@ bool invoke_timeout(const char *field, uint64_t max_ns, uint64_t *timeout_ns) {
     }
     *timeout_ns = ms < most_ms ? ms * CLOCK_MS : max_ns;
     return ms > 0;
-}
-
-const char *invoke_traceparent(const char *field) {
-    static const char shape[] = "hh-hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh-hhhhhhhhhhhhhhhh-hh";
-    static const char digits[] = "0123456789abcdef";
-    if (field == NULL || strlen(field) != sizeof shape - 1 || strncmp(field, "ff", 2) == 0)
-        return "";
-    for (size_t i = 0; shape[i] != '\0'; i++)
-        if (shape[i] == 'h' ? strchr(digits, field[i]) == NULL : field[i] != '-') return "";
-    bool no_trace = strspn(field + 3, "0") == 32, no_parent = strspn(field + 36, "0") == 16;
-    return no_trace || no_parent ? "" : field;
 }
 
 /* --- the headers --- */
@@ -135,7 +125,7 @@ static enum outcome make_request(struct exchange *exchange, struct request **out
         .operation = headers->operation,
         .tenant = exchange->front->trust_tenant ? headers->tenant : NULL,
         .batch_key = headers->batch_key,
-        .traceparent = invoke_traceparent(headers->traceparent),
+        .traceparent = traceparent_checked(headers->traceparent),
     };
     enum outcome outcome = request_create(out, &texts);
     if (outcome != OK) return outcome;

@@ -14,7 +14,5 @@ void invoke_left(struct exchange *exchange);
 
 /* Of Poolgate-Timeout-Ms: nanoseconds, at most max_ns. False: not a number of 1 or more. */
 bool invoke_timeout(const char *field, uint64_t max_ns, uint64_t *timeout_ns);
-/* traceparent of W3C Trace Context, level 1: the text itself, "" when it is not one. */
-const char *invoke_traceparent(const char *field);
 
 #endif

@@ -6,7 +6,7 @@
 #define GATEWAY_HTTP_STATE_H
 
 #include "core/snapshot.h"
-#include "gateway/http/probes.h"
+#include "gateway/probes.h"
 
 #include <jansson.h>
 

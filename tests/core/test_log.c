@@ -98,7 +98,10 @@ START_TEST(a_text_that_could_be_misread_is_quoted) {
                  {"back\\slash", "\"back\\\\slash\""},
                  {"line\nlevel=error", "\"line\\u000alevel=error\""},
                  {"\x01\x1f\x7f", "\"\\u0001\\u001f\\u007f\""},
-                 {"\xc3\xa9", "\"\\u00c3\\u00a9\""}};
+                 {"\xc3\xa9 \xf0\x9f\x90\x8c", "\"\xc3\xa9 \xf0\x9f\x90\x8c\""},
+                 {"\xc2\x9b", "\"\\u00c2\\u009b\""},
+                 {"\xc0\xaf\xed\xa0\x80", "\"\\u00c0\\u00af\\u00ed\\u00a0\\u0080\""},
+                 {"\xe2\x82", "\"\\u00e2\\u0082\""}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         char wanted[200];
         open_text();

@@ -209,6 +209,36 @@ START_TEST(each_failed_load_doubles_the_back_off) {
 }
 END_TEST
 
+START_TEST(a_back_off_of_the_pool_holds_for_all_its_slots) {
+    set(1, 3, 1);
+    curtain();
+    fail_to_load(A, "no");
+    die(A);
+    pass(79 * CLOCK_MS);
+    ck_assert_uint_eq(A->starts + B->starts + C->starts, 1); /* B and C would fail the same way */
+    pass(42 * CLOCK_MS);
+    ck_assert_uint_eq(A->starts + B->starts + C->starts, 2);
+    close_stage();
+}
+END_TEST
+
+START_TEST(a_model_that_never_loads_is_told_though_there_are_spare_slots) {
+    set(1, 3, 1);
+    curtain();
+    uint64_t id = submit();
+    for (int i = 0; i < 600 && ending(id)->done == 0; i++) {
+        pass(CLOCK_S);
+        for (uint32_t j = 0; j < 3; j++) {
+            struct actor *actor = &stage.actors[0][j];
+            if (actor->running && actor->killed) die(actor);
+        }
+    }
+    assert_answered(id, SPAWN_TIMEOUT);
+    ck_assert_uint_eq(A->starts + B->starts + C->starts, 1);
+    close_stage();
+}
+END_TEST
+
 START_TEST(a_second_of_two_loads_that_fails_answers_nobody_while_the_first_serves) {
     set(2, 2, 1);
     curtain();
@@ -1540,6 +1570,8 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       the_time_of_a_request_splits_into_cold_queue_and_run,
       a_load_that_fails_answers_all_who_wait_and_backs_off,
       after_its_back_off_a_failed_load_is_tried_again, each_failed_load_doubles_the_back_off,
+      a_back_off_of_the_pool_holds_for_all_its_slots,
+      a_model_that_never_loads_is_told_though_there_are_spare_slots,
       a_second_of_two_loads_that_fails_answers_nobody_while_the_first_serves,
       the_first_of_two_loads_that_fails_answers_nobody_while_the_second_is_coming,
       a_load_that_takes_too_long_is_a_spawn_timeout,

@@ -1,4 +1,4 @@
-#include "gateway/http/probes.h"
+#include "gateway/probes.h"
 #include "tests/support/suite.h"
 
 #include <string.h>

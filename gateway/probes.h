@@ -1,9 +1,10 @@
 /* probes - /livez, /readyz, /startupz: what the snapshot says, and the calm between two changes.
+ *          Both doors ask: HTTP for its probes, gRPC for its health service.
  * thread: the caller's; pure, time is passed in.
  * owns:   nothing.
  * fails:  never. */
-#ifndef GATEWAY_HTTP_PROBES_H
-#define GATEWAY_HTTP_PROBES_H
+#ifndef GATEWAY_PROBES_H
+#define GATEWAY_PROBES_H
 
 #include "core/snapshot.h"
 
@@ -26,6 +27,9 @@ struct verdict {
 struct verdict probe_live(const struct snapshot *snapshot, uint64_t now_ns);
 /* Every pool has had its min slots once. */
 struct verdict probe_started(const struct snapshot *snapshot);
+
+/* The pool can take work, or is loading for the first time. */
+bool probe_pool_serves(const struct pool_snapshot *pool);
 
 /* What /readyz said last, and since when: it does not change twice within a second, except that a
  * drain is said at once. */

@@ -1,4 +1,4 @@
-#include "gateway/http/probes.h"
+#include "gateway/probes.h"
 
 #include "core/base/clock.h"
 
@@ -37,16 +37,20 @@ struct verdict probe_started(const struct snapshot *snapshot) {
     return verdict;
 }
 
+bool probe_pool_serves(const struct pool_snapshot *pool) {
+    return pool->reached_min && (pool->can_serve || pool->loading_first);
+}
+
 /* Only pools that are required count: a broken optional pool must not take the others away. */
 static struct verdict ready_now(const struct snapshot *snapshot, bool draining) {
     struct verdict verdict = {.good = true};
     if (draining) object(&verdict, "the gateway is draining");
     for (size_t i = 0; i < snapshot->pools_count; i++) {
         const struct pool_snapshot *pool = &snapshot->pools[i];
-        if (!pool->required) continue;
+        if (!pool->required || probe_pool_serves(pool)) continue;
         if (!pool->reached_min)
             object(&verdict, "pool %s is starting", pool->name);
-        else if (!pool->can_serve && !pool->loading_first)
+        else
             object(&verdict, "pool %s has no slot that can serve", pool->name);
     }
     return verdict;
