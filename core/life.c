@@ -164,7 +164,12 @@ static enum reason exit_reason(const struct slot *slot, const struct transport_e
 
 static void exited(struct pool *pool, struct slot *slot, const struct transport_event *event,
                    uint32_t random, uint64_t now_ns) {
-    if (event->exit_kind == EXIT_ABANDONED) pool->abandoned++;
+    if (event->exit_kind == EXIT_ABANDONED) {
+        pool->abandoned++;
+        slot_blame(slot, event->text);
+        log_event(LOG_ERROR, "thread_abandoned", LOG_STR("pool", pool->options->name),
+                  LOG_UINT("slot", slot->index), LOG_UINT("abandoned", pool->abandoned));
+    }
     if (life_alive(slot)) { /* nobody asked it to end */
         char text[SLOT_ERROR_BYTES];
         describe_exit(event, text);

@@ -53,6 +53,7 @@ static void fill_totals(struct pool_state *state, const struct pool_snapshot *po
     state->totals.restarts = pool->restarts;
     state->totals.cancelled = pool->cancelled;
     state->totals.expired = pool->expired;
+    state->totals.abandoned = pool->abandoned;
 }
 
 static void fill_percentiles(Poolgate__V1__PoolState__Percentiles *message,

@@ -55,10 +55,10 @@ static json_t *queue_json(const struct pool_snapshot *pool) {
 }
 
 static json_t *totals_json(const struct pool_snapshot *pool) {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "answered", number(pool->answered),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "answered", number(pool->answered),
                      "retried", number(pool->retried), "crashed", number(pool->crashed), "restarts",
                      number(pool->restarts), "cancelled", number(pool->cancelled), "expired",
-                     number(pool->expired));
+                     number(pool->expired), "abandoned", number(pool->abandoned));
 }
 
 json_t *state_pool(const struct pool_snapshot *pool) {
