@@ -2,7 +2,7 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all deps demo test bench run lint format asan tsan coverage clean help
+.PHONY: all deps demo test bench run lint format asan tsan coverage image clean help
 .DEFAULT_GOAL := all
 
 all:                  ## build build/poolgate, build/poolgate-worker and build/workers/
@@ -29,6 +29,7 @@ run: all              ## serve in the foreground until Ctrl-C
 lint: deps            ## formatting, static analysis, the levels of the includes
 	@scripts/deps lint
 	@scripts/lint
+	@scripts/lint_openapi
 
 format:               ## put every source file into the house's format
 	@scripts/deps lint
@@ -44,6 +45,9 @@ tsan: deps            ## every test under the thread sanitizer
 
 coverage: deps        ## every test, then the share of lines that ran
 	@scripts/build coverage build-coverage $(JOBS) && tests/run build-coverage && scripts/coverage build-coverage
+
+image:                ## build the container image and try it: requests, health, SIGTERM, process 1
+	@docker/check_image $(BUILD)
 
 clean:
 	rm -rf build build-asan build-tsan build-coverage

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define OVERDUE_NS (5 * CLOCK_S) /* beyond the drain's bound: something hangs */
@@ -20,6 +21,7 @@ static sigset_t handled(void) {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGCHLD);
     return set;
 }
 
@@ -34,9 +36,24 @@ struct lifetime {
     bool skip_grace, is_drained;
 };
 
+/* What a worker leaves behind becomes a child of process 1 (or of a subreaper, prctl(2)), which is us in
+ * a container. Such children hang on this thread, the process's first. Workers hang on the spawner's,
+ * and __WNOTHREAD leaves them alone: how they ended is for the pool's loop to see. */
+static void reap_adopted(void) {
+    siginfo_t info = {0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WNOTHREAD) == 0 && info.si_pid != 0) {
+        log_event(LOG_DEBUG, "reaped", LOG_INT("pid", info.si_pid));
+        info.si_pid = 0;
+    }
+}
+
 static void on_signal(struct lifetime *life) {
     struct signalfd_siginfo info;
     if (read(life->signals, &info, sizeof info) != sizeof info) return;
+    if (info.ssi_signo == SIGCHLD) {
+        reap_adopted();
+        return;
+    }
     life->signals_seen++;
     log_event(LOG_INFO, "signal",
               LOG_STR("signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM"),

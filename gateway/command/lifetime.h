@@ -9,7 +9,7 @@
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 
-/* SIGTERM and SIGINT wait to be read; before the first thread starts. */
+/* SIGTERM, SIGINT and SIGCHLD wait to be read; before the first thread starts. */
 void lifetime_block_signals(void);
 /* Serves until a signal, then drains the gate and closes both front ends. */
 void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,

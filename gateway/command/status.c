@@ -6,10 +6,13 @@
 #include <string.h>
 
 const char status_usage[] =
-    "usage: poolgate status [--json] [--url URL]\n\n"
+    "usage: poolgate status [--json | --ready] [--url URL]\n\n"
     "Shows the pools and slots of a running gateway, as tables or, with --json, as one object\n"
     "{\"pools\":[...],\"slots\":[...]}. URL: without it POOLGATE_URL, else "
-    "http://127.0.0.1:8080.\n";
+    "http://127.0.0.1:8080.\n"
+    "--ready asks /readyz alone and prints what it says: 0 when the gateway is ready, else 1. It "
+    "is\n"
+    "meant for a container's health check.\n";
 
 static const char *text_of(json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
@@ -101,19 +104,40 @@ static int show(const char *url, bool as_json) {
     return status;
 }
 
+/* What /readyz says, as one line. */
+static int show_ready(const char *url) {
+    struct client client = {.url = url, .path = "/readyz"};
+    int status = EXIT_FAILURE;
+    if (client_send(&client)) {
+        json_t *verdict = client.text == NULL ? NULL : json_loads(client.text, 0, NULL), *reason;
+        size_t at;
+        if (client.status == 200) status = EXIT_SUCCESS;
+        printf("%s", text_of(verdict, "status"));
+        json_array_foreach(json_object_get(verdict, "reasons"), at, reason)
+            printf("%s %s", at == 0 ? ":" : ";", json_string_value(reason));
+        putchar('\n');
+        json_decref(verdict);
+    }
+    client_free(&client);
+    return status;
+}
+
 int command_status(int argc, char **argv) {
     static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+                                            {"ready", no_argument, NULL, 'r'},
                                             {"url", required_argument, NULL, 'u'},
                                             {"help", no_argument, NULL, OPTION_HELP},
                                             {0}};
     const char *url = NULL;
-    bool as_json = false;
+    bool as_json = false, ready = false;
     int status = -1, option;
     while ((option = command_option(argc, argv, ":h", options, status_usage, &status)) != -1) {
         if (option == 'j') as_json = true;
+        if (option == 'r') ready = true;
         if (option == 'u') url = optarg;
     }
     if (status >= 0) return status;
     if (optind < argc) return command_misuse("status", "unexpected argument %s", argv[optind]);
-    return show(url, as_json);
+    if (ready && as_json) return command_misuse("status", "--ready and --json exclude each other");
+    return ready ? show_ready(url) : show(url, as_json);
 }

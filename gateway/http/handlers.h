@@ -23,6 +23,6 @@ struct handler {
 extern const struct handler handler_invoke;
 extern const struct handler handler_pools, handler_pool, handler_slots;
 extern const struct handler handler_livez, handler_readyz, handler_startupz, handler_healthz;
-extern const struct handler handler_metrics;
+extern const struct handler handler_metrics, handler_openapi;
 
 #endif

@@ -16,6 +16,7 @@ const struct route routes[] = {
     {"GET", "/startupz", &handler_startupz},
     {"GET", "/healthz", &handler_healthz},
     {"GET", "/metrics", &handler_metrics},
+    {"GET", "/openapi.yaml", &handler_openapi},
 };
 const size_t routes_count = sizeof routes / sizeof routes[0];
 

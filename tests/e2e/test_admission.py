@@ -63,7 +63,7 @@ def completion_order(gateway, requests):
 
     threads = []
     for number, (name, headers) in enumerate(requests, 1):
-        connection = gateway.send(gateway.raw_post("echo", b"x", "delay:30", headers=headers))
+        connection = gateway.send(gateway.raw_post("echo", b"x", f"delay:{int(patient(50))}", headers=headers))
         gateway.until_waiting("echo", number)
         threads.append(threading.Thread(target=collect, args=(name, connection)))
         threads[-1].start()

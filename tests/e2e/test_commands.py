@@ -94,9 +94,22 @@ def status_shows_every_slot_for_people_and_for_programs():
 
 
 @test
+def status_ready_says_with_its_exit_code_whether_the_gateway_is_ready():
+    with Gateway([echo()]) as gateway:
+        for arguments, environment in ((("--url", gateway.url), {}), ((), at(gateway))):
+            code, out, err = poolgate("status", "--ready", *arguments, environment=environment)
+            equal((code, out, err), (0, b"ready\n", ""), f"status --ready {arguments}")
+        code, _, err = poolgate("status", "--ready", "--json", environment=at(gateway))
+        equal(code, 2, f"exit code with --json ({err})")
+    with Gateway([echo(args={"load_ms": 600_000})], wait=None) as gateway:
+        code, out, _ = poolgate("status", "--ready", environment=at(gateway))
+        equal((code, out), (1, b"not_ready: pool echo is starting\n"), "while it starts")
+
+
+@test
 def without_a_gateway_the_commands_say_so():
     nowhere = {"POOLGATE_URL": "http://127.0.0.1:1"}
-    for arguments in (("status",), ("invoke", "echo", "-")):
+    for arguments in (("status",), ("status", "--ready"), ("invoke", "echo", "-")):
         code, _, err = poolgate(*arguments, environment=nowhere)
         check(code not in (0, -6, -11) and "127.0.0.1:1" in err, f"poolgate {arguments}: {code}, {err!r}")
 
