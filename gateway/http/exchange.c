@@ -85,6 +85,7 @@ static struct exchange *exchange_new(struct front *front, struct MHD_Connection 
     exchange->client->owner = exchange;
     edge_heard(exchange->client);
     front->exchanges++;
+    front->reading++;
     return exchange;
 }
 
@@ -144,5 +145,6 @@ void exchange_end(struct exchange *exchange) {
     live_requests_remove(&exchange->front->live, &exchange->live);
     exchange->client->owner = NULL;
     exchange->front->exchanges--;
+    if (exchange->phase == EXCHANGE_READING) exchange->front->reading--;
     free(exchange);
 }

@@ -39,6 +39,7 @@ struct front {
     struct readiness readiness;
     struct body_account *accounts; /* one per pool */
     size_t exchanges;              /* requests whose handler was called and which are not over */
+    size_t reading;                /* of them: their body is still coming in */
     size_t waiting;                /* of them: suspended, with the pool */
 };
 

@@ -157,6 +157,7 @@ static enum outcome submit(struct exchange *exchange) {
         return outcome;
     }
     exchange->phase = EXCHANGE_WAITING;
+    exchange->front->reading--;
     exchange->front->waiting++;
     MHD_suspend_connection(exchange->connection);
     return OK;

@@ -11,6 +11,7 @@
 enum MHD_Result reply_queue(struct exchange *exchange, unsigned status,
                             struct MHD_Response *response) {
     assert(exchange->phase == EXCHANGE_READING || exchange->phase == EXCHANGE_ANSWERED);
+    if (exchange->phase == EXCHANGE_READING) exchange->front->reading--;
     exchange->phase = EXCHANGE_REPLIED;
     if (response == NULL) return MHD_NO;
     MHD_add_response_header(response, "X-Request-Id", exchange->live.id);

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The pools have drained: who is still sending a body would be refused, and is not waited for longer. */
+#define READERS_MS        UINT64_C(1000)
 #define PROBE_CONNECTIONS 64 /* places above http.max_connections, where only probes are answered */
 #define IDLE_TIMEOUT_S    75u
 #define CONNECTION_MEMORY ((size_t)32 * 1024) /* bounds a request's headers; zeroed per request */
@@ -34,7 +36,8 @@ struct http_server {
     pthread_t thread;
     struct edge_client *arriving; /* handed over right now */
     uint64_t timer_due_ms, woke_ns, complained_ns;
-    bool stopping, stop_now;
+    bool stopping, readers_over, stop_now;
+    uint64_t stop_ms; /* how long replies may take after the readers' time */
     char address[80];
 };
 
@@ -147,7 +150,9 @@ static void on_daemon_idle(uv_idle_t *idle) {
 
 static void on_stop_timer(uv_timer_t *timer) {
     struct http_server *server = timer->data;
-    server->stop_now = true;
+    server->stop_now = server->readers_over;
+    server->readers_over = true;
+    if (!server->stop_now) uv_timer_start(timer, on_stop_timer, server->stop_ms, 0);
 }
 
 static void on_messages(void *owner, const struct message *batch, size_t count) {
@@ -159,7 +164,9 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
         }
         assert(batch[i].kind == FRONT_STOP);
         server->stopping = true;
-        uv_timer_start(&server->stop_timer, on_stop_timer, batch[i].id, 0);
+        uint64_t readers_ms = batch[i].id < READERS_MS ? batch[i].id : READERS_MS;
+        server->stop_ms = batch[i].id - readers_ms;
+        uv_timer_start(&server->stop_timer, on_stop_timer, readers_ms, 0);
         edge_stop_listening(server->front.edge);
     }
     if (server->daemon != NULL) pump(server);
@@ -183,7 +190,9 @@ static void finish(struct http_server *server) {
 /* Before the loop sleeps: it may sleep no longer than the library allows. */
 static void on_prepare(uv_prepare_t *prepare) {
     struct http_server *server = prepare->data;
-    bool done = server->front.exchanges == 0 || server->stop_now;
+    const struct front *front = &server->front;
+    bool only_readers = server->readers_over && front->exchanges == front->reading;
+    bool done = front->exchanges == 0 || only_readers || server->stop_now;
     if (server->stopping && done && server->front.waiting == 0) {
         finish(server);
         return;
