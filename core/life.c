@@ -166,7 +166,9 @@ static void exited(struct pool *pool, struct slot *slot, const struct transport_
                    uint32_t random, uint64_t now_ns) {
     if (event->exit_kind == EXIT_ABANDONED) {
         pool->abandoned++;
-        slot_blame(slot, event->text);
+        char text[SLOT_ERROR_BYTES];
+        snprintf(text, sizeof text, "%.140s; its thread was left behind", slot->last_error);
+        slot_blame(slot, text);
         log_event(LOG_ERROR, "thread_abandoned", LOG_STR("pool", pool->options->name),
                   LOG_UINT("slot", slot->index), LOG_UINT("abandoned", pool->abandoned));
     }
