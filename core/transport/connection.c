@@ -25,7 +25,7 @@ struct connection {
 };
 
 enum read_result {
-    READ_NOTHING, /* for now, or for ever: then socket_over or broken is set */
+    READ_NOTHING, /* at the moment, or for ever: then socket_over or broken is set */
     READ_SOME,
     READ_FULL /* the buffer was filled: there is likely more */
 };

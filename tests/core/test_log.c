@@ -270,7 +270,7 @@ START_TEST(without_a_writer_lines_go_nowhere) {
 END_TEST
 
 START_TEST(a_full_ring_drops_and_counts_and_blocks_nobody) {
-    journal_open(LOG_DEBUG, LOG_TEXT, 0, 4096); /* nobody reads for now */
+    journal_open(LOG_DEBUG, LOG_TEXT, 0, 4096); /* nobody reads yet */
     for (int i = 0; i < 3 * RING_LINES; i++) log_event(LOG_INFO, "m", LOG_INT("i", i));
     uint64_t dropped = log_dropped();
     ck_assert_uint_gt(dropped, RING_LINES);
