@@ -20,14 +20,21 @@
 #define WIRE_MAX_ENVELOPE_BYTES ((size_t)64 * 1024)
 
 /* X(NAME, number, has_payload) */
-#define WIRE_TYPES(X)                                                                              \
-    X(HELLO, 1, false)                                                                             \
-    X(SETUP, 2, false)                                                                             \
-    X(LOADING, 3, false)                                                                           \
-    X(READY, 4, false)                                                                             \
-    X(REQUEST, 5, true)                                                                            \
-    X(CHUNK, 6, true) X(REPLY, 7, true) X(ERROR, 8, false) X(PING, 9, false) X(PONG, 10, false)    \
-        X(CANCEL, 11, false) X(SHUTDOWN, 12, false)
+/* clang-format off */
+#define WIRE_TYPES(X) \
+    X(HELLO, 1, false) \
+    X(SETUP, 2, false) \
+    X(LOADING, 3, false) \
+    X(READY, 4, false) \
+    X(REQUEST, 5, true) \
+    X(CHUNK, 6, true) \
+    X(REPLY, 7, true) \
+    X(ERROR, 8, false) \
+    X(PING, 9, false) \
+    X(PONG, 10, false) \
+    X(CANCEL, 11, false) \
+    X(SHUTDOWN, 12, false)
+/* clang-format on */
 
 enum wire_type {
 #define WIRE_TYPE_NAME(name, number, has_payload) WIRE_##name = (number),
