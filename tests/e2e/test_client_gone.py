@@ -1,84 +1,36 @@
 #!/usr/bin/env python3
 """client gone: who leaves gives the slot back; who leaves the queue never runs"""
 
-import socket
 import time
 
 from gateway import Gateway, echo, reset
-from support import build, check, equal, eventually, in_time, main, patient, test
-
-LIMIT_S = 0.1 if not build.sanitized else 1.0
-
-
-def finish(connection):
-    connection.close()
-
-
-def half_close(connection):
-    connection.shutdown(socket.SHUT_WR)
-
-
-def running_request_is_cancelled(leave):
-    with Gateway([echo()]) as gateway:
-        connection = gateway.send(gateway.raw_post("echo", b"x", "delay:5000"))
-        gateway.until_slot("echo", "processing")
-        left = time.monotonic()
-        leave(connection)
-        eventually(lambda: gateway.slot("echo")["state"] != "processing", about="the slot is free", every=0.001)
-        took = time.monotonic() - left
-        in_time(took, LIMIT_S, "from the client's leaving to the free slot")
-        reply = gateway.post("echo", b"next", timeout_ms=int(patient(1000)))
-        equal((reply.status, reply.body), (200, b"next"), "the slot takes the next request")
-        slot = gateway.slot("echo")
-        equal(slot["restarts"], 0, "restarts: a cooperative worker lives on")
-        eventually(lambda: gateway.metrics().sum("poolgate_requests_total", pool="echo", code="cancelled") == 1,
-                   about="the request is counted as cancelled")
-        equal(gateway.metrics().sum("poolgate_cancel_seconds_count", pool="echo"), 1, "cancels measured")
-        connection.close()
+from leaving import finish, half_close, queued_request_never_runs, running_request_is_cancelled
+from support import check, equal, eventually, main, test
 
 
 @test
 def a_running_request_is_cancelled_within_100_ms_of_a_fin():
-    running_request_is_cancelled(finish)
+    running_request_is_cancelled(echo(), finish)
 
 
 @test
 def a_running_request_is_cancelled_within_100_ms_of_a_reset():
-    running_request_is_cancelled(reset)
+    running_request_is_cancelled(echo(), reset)
 
 
 @test
 def a_half_close_counts_as_gone():
-    running_request_is_cancelled(half_close)
-
-
-def queued_request_never_runs(leave):
-    with Gateway([echo()]) as gateway:
-        first = gateway.send(gateway.raw_post("echo", b"first", f"delay:{int(patient(1000))}"))
-        gateway.until_slot("echo", "processing")
-        second = gateway.send(gateway.raw_post("echo", b"second"))
-        gateway.until_waiting("echo", 1)
-        left = time.monotonic()
-        leave(second)
-        eventually(lambda: gateway.pool("echo")["queue"]["waiting"] == 0, about="nobody waits", every=0.001)
-        in_time(time.monotonic() - left, LIMIT_S, "from the client's leaving to the empty queue")
-        equal(gateway.slot("echo")["state"], "processing", "the first still runs")
-        gateway.until_slot("echo", "ready", "idle")
-        gateway.served("echo", 1)
-        check(b"first" in first.recv(4096), "the first request's reply")
-        first.close()
-        eventually(lambda: gateway.metrics().sum("poolgate_requests_total", pool="echo", code="cancelled") == 1,
-                   about="the queued request is counted as cancelled")
+    running_request_is_cancelled(echo(), half_close)
 
 
 @test
 def a_queued_request_whose_client_sends_fin_never_runs():
-    queued_request_never_runs(finish)
+    queued_request_never_runs(echo(), finish)
 
 
 @test
 def a_queued_request_whose_client_resets_never_runs():
-    queued_request_never_runs(reset)
+    queued_request_never_runs(echo(), reset)
 
 
 @test

@@ -160,4 +160,14 @@ def ten_starts_and_stops_in_a_row_are_clean():
             pass
 
 
+@test
+def half_a_body_does_not_hold_the_end_up():
+    with Gateway([echo()], drain={"grace": "0s", "timeout": "20s"}) as gateway:
+        client = gateway.send(b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+        eventually(lambda: gateway.pool("echo")["queue"]["bytes"] == 4, about="half of it has come")
+        gateway.signal()
+        check(stopped(gateway, 15) < patient(5), "the end waits for a body that nobody will take")
+        client.close()
+
+
 main(__doc__)

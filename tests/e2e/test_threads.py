@@ -24,16 +24,15 @@ import os
 import random
 import re
 import signal
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway import SERVING, Gateway, echo, parse_reply, receive, reset
-from support import between, build, check, equal, eventually, in_time, main, patient, test
+from leaving import finish, half_close, queued_request_never_runs, running_request_is_cancelled
+from support import between, build, check, equal, eventually, main, patient, test
 
-LIMIT_S = 0.1 if not build.sanitized else 1.0  # from a client's leaving to its slot's being free
 LAST_WORKER_FD = 5  # 0 to 2, the control socket, the rings' memory, the bell
 KIB, MIB = 1 << 10, 1 << 20
 SIZES = (0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 255 * KIB, 256 * KIB - 1, 256 * KIB, 256 * KIB + 1, 257 * KIB,
@@ -188,73 +187,29 @@ def of_sixty_at_once_exactly_twelve_are_served_in_every_one_of_five_rounds():
 # --- clients that leave ----------------------------------------------------------------------------------
 
 
-def finish(connection):
-    connection.close()
-
-
-def half_close(connection):
-    connection.shutdown(socket.SHUT_WR)
-
-
-def running_request_is_cancelled(leave):
-    with Gateway([threads()]) as gateway:
-        connection = gateway.send(gateway.raw_post("echo", b"x", "delay:5000"))
-        gateway.until_slot("echo", "processing")
-        left = time.monotonic()
-        leave(connection)
-        eventually(lambda: gateway.slot("echo")["state"] != "processing", about="the slot is free", every=0.001)
-        took = time.monotonic() - left
-        in_time(took, LIMIT_S, "from the client's leaving to the free slot")
-        reply = gateway.post("echo", b"next", timeout_ms=int(patient(1000)))
-        equal((reply.status, reply.body), (200, b"next"), "the slot takes the next request")
-        equal(gateway.slot("echo")["restarts"], 0, "restarts: a cooperative worker lives on")
-        eventually(lambda: gateway.metrics().sum("poolgate_requests_total", pool="echo", code="cancelled") == 1,
-                   about="the request is counted as cancelled")
-        equal(gateway.metrics().sum("poolgate_cancel_seconds_count", pool="echo"), 1, "cancels measured")
-        connection.close()
-        ends_with_abandoned(gateway, 0)
-
-
 @test
 def a_request_running_on_a_thread_is_cancelled_within_100_ms_of_a_fin():
-    running_request_is_cancelled(finish)
+    running_request_is_cancelled(threads(), finish, lambda gateway: ends_with_abandoned(gateway, 0))
 
 
 @test
 def a_request_running_on_a_thread_is_cancelled_within_100_ms_of_a_reset():
-    running_request_is_cancelled(reset)
+    running_request_is_cancelled(threads(), reset, lambda gateway: ends_with_abandoned(gateway, 0))
 
 
 @test
 def a_half_close_counts_as_gone_for_a_thread():
-    running_request_is_cancelled(half_close)
-
-
-def queued_request_never_runs(leave):
-    with Gateway([threads()]) as gateway:
-        first = gateway.send(gateway.raw_post("echo", b"first", f"delay:{int(patient(1000))}"))
-        gateway.until_slot("echo", "processing")
-        second = gateway.send(gateway.raw_post("echo", b"second"))
-        gateway.until_waiting("echo", 1)
-        left = time.monotonic()
-        leave(second)
-        eventually(lambda: gateway.pool("echo")["queue"]["waiting"] == 0, about="nobody waits", every=0.001)
-        in_time(time.monotonic() - left, LIMIT_S, "from the client's leaving to the empty queue")
-        equal(gateway.slot("echo")["state"], "processing", "the first still runs")
-        equal(parse_reply(receive(first)).body, b"first", "the first request's reply")
-        gateway.served("echo", 1)
-        eventually(lambda: gateway.metrics().sum("poolgate_requests_total", pool="echo", code="cancelled") == 1,
-                   about="the queued request is counted as cancelled")
+    running_request_is_cancelled(threads(), half_close, lambda gateway: ends_with_abandoned(gateway, 0))
 
 
 @test
 def a_request_queued_for_a_thread_whose_client_sends_fin_never_runs():
-    queued_request_never_runs(finish)
+    queued_request_never_runs(threads(), finish)
 
 
 @test
 def a_request_queued_for_a_thread_whose_client_resets_never_runs():
-    queued_request_never_runs(reset)
+    queued_request_never_runs(threads(), reset)
 
 
 # --- loading ---------------------------------------------------------------------------------------------
