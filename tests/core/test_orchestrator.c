@@ -1123,6 +1123,21 @@ START_TEST(three_missed_pings_in_a_row_end_a_worker) {
 }
 END_TEST
 
+START_TEST(missed_pings_mark_nobody) {
+    set(1, 1, 1);
+    open_warm();
+    uint64_t id = submit();
+    pass(31 * CLOCK_S);
+    assert_state(A, WORKER_FAILED);
+    const struct request *request = request_queue_find(&pool()->queue, id);
+    ck_assert_ptr_nonnull(request);
+    ck_assert_int_eq(request->state, REQUEST_QUEUED);
+    ck_assert_uint_eq(request->marks, 0);
+    die(A);
+    close_stage();
+}
+END_TEST
+
 START_TEST(one_pong_forgives_the_missed_pings) {
     set(1, 1, 1);
     open_warm();
@@ -1608,8 +1623,8 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       a_rule_broken_while_loading_is_a_failed_load, what_a_condemned_worker_still_says_is_ignored,
       what_a_stopped_worker_still_says_is_ignored,
       a_pool_that_left_two_threads_behind_starts_no_more, three_missed_pings_in_a_row_end_a_worker,
-      one_pong_forgives_the_missed_pings, a_pong_to_an_older_ping_does_not_count,
-      pings_go_on_while_a_worker_works,
+      missed_pings_mark_nobody, one_pong_forgives_the_missed_pings,
+      a_pong_to_an_older_ping_does_not_count, pings_go_on_while_a_worker_works,
       a_hung_worker_is_found_when_the_pong_may_take_longer_than_the_interval,
       memory_is_measured_every_second,
       a_pool_grows_by_one_at_a_time_while_all_are_busy_and_work_waits,

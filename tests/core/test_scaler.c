@@ -151,6 +151,23 @@ START_TEST(a_fixed_pool_keeps_its_min) {
 }
 END_TEST
 
+/* In a drain every pool is asked with min 0: a fixed one must not begin to grow, nor lose who works. */
+START_TEST(a_fixed_pool_without_a_min_neither_grows_nor_shrinks) {
+    struct scale_facts asked = facts();
+    asked.policy = SCALE_FIXED;
+    asked.min = 0;
+    asked.busy = 2;
+    asked.waiting = 100;
+    assert_wanted(&asked, 2);
+    asked.waiting = 0;
+    asked.idle_longest_ns = LIMIT_NS;
+    assert_wanted(&asked, 2);
+    asked.able = asked.busy = 0;
+    asked.waiting = 1;
+    assert_wanted(&asked, 1);
+}
+END_TEST
+
 START_TEST(predictive_behaves_as_adaptive) {
     for (uint32_t able = 0; able < 4; able++)
         for (uint32_t busy = 0; busy <= able; busy++)
@@ -190,5 +207,5 @@ SUITE("core/scaler", 30, a_pool_below_its_min_gets_all_of_it_at_once, a_quiet_po
       a_slot_that_is_idle_too_long_goes, it_never_shrinks_below_its_min,
       it_does_not_shrink_while_work_waits, a_cold_pool_starts_one_for_the_first_request,
       a_cold_pool_without_slots_starts_nothing, the_last_slot_of_a_cold_pool_goes_when_it_is_idle,
-      a_fixed_pool_keeps_its_min, predictive_behaves_as_adaptive,
-      no_decision_leaves_the_bounds_or_makes_a_leap)
+      a_fixed_pool_keeps_its_min, a_fixed_pool_without_a_min_neither_grows_nor_shrinks,
+      predictive_behaves_as_adaptive, no_decision_leaves_the_bounds_or_makes_a_leap)
