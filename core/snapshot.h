@@ -6,7 +6,9 @@
 #define CORE_SNAPSHOT_H
 
 #include "core/base/request.h"
+#include "core/policy/circuit_breaker.h"
 #include "core/policy/health.h"
+#include "core/policy/memory_governor.h"
 #include "core/policy/stats.h"
 #include "core/policy/worker_state.h"
 
@@ -14,7 +16,27 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SNAPSHOT_TEXT_BYTES 192
+#define SNAPSHOT_TEXT_BYTES  192
+#define SNAPSHOT_TENANTS     32 /* the busiest */
+#define SNAPSHOT_BATCH_SIZES 11 /* of 1, up to 2, 4, … 1,024 requests */
+
+/* What the four checks of a slot last said. */
+struct slot_checks {
+    uint64_t pong_ns;     /* when the last pong came; 0: none yet */
+    uint64_t ping_rtt_ns; /* how long it took */
+    uint32_t pings_missed;
+    uint64_t busy_ns;      /* as the worker said: how long its current request ran then */
+    uint64_t deep_ns;      /* when the last deep check ended; 0: none yet */
+    bool deep_sound;       /* what it found */
+    bool memory_sound;     /* resident within the declared */
+    uint64_t run_p50_ns, run_p99_ns; /* of this slot's last window; 0: nothing was run */
+};
+
+struct tenant_snapshot {
+    char name[64];
+    uint32_t waiting, out;
+    double share; /* of the pool's run time lately, 0 to 1 */
+};
 
 struct slot_snapshot {
     uint32_t index; /* the slot's name is POOL/index */
@@ -25,6 +47,8 @@ struct slot_snapshot {
     char last_error[SNAPSHOT_TEXT_BYTES]; /* "": none */
     uint64_t resident_bytes;
     uint32_t inflight; /* requests that it has now; current is the oldest */
+    uint32_t staged;   /* handed ahead and not begun, besides */
+    struct slot_checks checks;
     char current[136]; /* request id, "": none */
     uint64_t current_began_ns;
     uint64_t cold_ns;         /* how long its last load took; 0: never loaded */
@@ -50,6 +74,18 @@ struct pool_snapshot {
     uint64_t expected_wait_ns;
     uint64_t memory_declared, memory_resident;
     uint32_t abandoned; /* hung threads that were left behind */
+    enum breaker_state breaker;
+    uint64_t breaker_until_ns; /* while open: when it will try again */
+    uint64_t breaker_opened, breaker_rejections;
+    size_t tenants_count; /* written; tenants_live: all with live requests */
+    uint32_t tenants_live;
+    struct tenant_snapshot tenants[SNAPSHOT_TENANTS];
+    uint64_t deduplicated, unmeetable, shed, evictions, recycled, staged_back;
+    uint64_t batches, batched; /* hand-overs, and requests in them */
+    uint64_t batch_sizes[SNAPSHOT_BATCH_SIZES];
+    double service_rate; /* requests a second, lately */
+    uint32_t quarantined;
+    uint64_t alarms; /* free slots beside waiting work for over a second: a bug */
     uint64_t answered, retried, crashed, restarts, cancelled, expired;
     uint64_t transitions_total[WORKER_STATE_COUNT][WORKER_STATE_COUNT];
     uint64_t restarts_by_reason[REASON_COUNT];
@@ -63,6 +99,12 @@ struct snapshot {
     uint64_t taken_ns; /* clock_now_ns() */
     uint64_t settled;  /* settles so far: grows while the loop makes progress */
     bool draining;
+    struct {
+        uint64_t limit_bytes, used_bytes, charged_bytes, gateway_bytes; /* limit 0: unknown */
+        double utilization, stall_percent;                              /* stall negative: unknown */
+        enum pressure pressure;
+    } memory;
+    uint64_t events_lost; /* by listeners that were too slow */
     uint64_t loop_lag_max_ns;
     struct histogram loop_lag;
     size_t pools_count;

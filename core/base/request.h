@@ -9,6 +9,7 @@
 #include "core/base/body.h"
 #include "core/base/list.h"
 #include "core/base/outcome.h"
+#include "core/base/ranked.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,8 +31,14 @@ enum priority priority_from_name(const char *text);
 /* Who found what went wrong. */
 enum source { SOURCE_GATEWAY, SOURCE_WORKER };
 
-/* Where a live request is. */
-enum request_state { REQUEST_NEW, REQUEST_QUEUED, REQUEST_RUNNING, REQUEST_DONE };
+/* Where a live request is. A follower waits for the answer of the identical request that leads it. */
+enum request_state {
+    REQUEST_NEW,
+    REQUEST_QUEUED,
+    REQUEST_RUNNING, /* out at a slot, staged or begun */
+    REQUEST_FOLLOWING,
+    REQUEST_DONE
+};
 
 /* Why a live request is to be given up. */
 enum cancel_cause { CANCEL_CLIENT_GONE, CANCEL_ASKED };
@@ -82,14 +89,34 @@ struct request {
 
     /* The pool's own while the request lives there. */
     enum request_state state;
-    struct list_node node; /* in its priority's line */
-    size_t deadline_index; /* in the deadline heap */
-    uint64_t arrival;      /* rank: lower came first; kept over retries */
-    uint64_t began_ns;     /* current attempt sent to a slot */
-    bool solo;             /* retried after a shared crash: must be alone at its slot */
-    uint32_t marks;        /* slots that died while they alone had it */
+    bool cold;        /* no slot could serve when it came */
+    bool solo;        /* retried after a shared crash: must be alone at its slot */
+    bool streaming;   /* its first chunk has gone out */
+    uint32_t marks;   /* slots that died while they alone had it */
+    uint64_t began_ns; /* current attempt sent to a slot */
+    uint64_t breaker_era;
+    struct request_evidence *evidence; /* how they died; NULL before the first mark; heap */
+
+    /* The request queue's. */
     struct request *next_by_id;
-    bool cold; /* no slot could serve when it came */
+    size_t deadline_index;      /* in the deadline heap */
+    uint64_t arrival;           /* rank: lower came first; kept over retries */
+    uint64_t queued_ns;         /* when it was added; ageing counts from here */
+    uint64_t debit_ns;          /* what its tenant was debited when it was taken */
+    enum priority effective;    /* its own, promoted by ageing */
+    struct ranked_node in_line; /* among its tenant's and class's, by arrival */
+    struct ranked_node in_group; /* among its batch key's and class's, by arrival */
+    struct list_node aging_node; /* among those promoted next at the same step */
+    struct tenant *account;     /* NULL while it is not live */
+    struct batch_group *group;  /* NULL where batches are off */
+
+    /* Deduplication's. */
+    uint64_t digest[2];
+    uint64_t led_ns; /* since when it can be joined */
+    struct request *next_by_digest;
+    struct request *leader;      /* of a follower */
+    struct list_node followers;  /* of a leader, in order of arrival */
+    struct list_node follower_node;
 };
 #define REQUEST_NO_SLOT UINT32_MAX
 

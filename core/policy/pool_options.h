@@ -6,6 +6,7 @@
 #define CORE_POLICY_POOL_OPTIONS_H
 
 #include "core/base/request.h"
+#include "core/policy/circuit_breaker.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 
 enum isolation { ISOLATION_PROCESS, ISOLATION_THREAD };
 enum scale_policy { SCALE_FIXED, SCALE_ADAPTIVE, SCALE_PREDICTIVE };
+enum overload { OVERLOAD_SHED, OVERLOAD_CODEL, OVERLOAD_NONE };
 
 struct worker_options {
     const char *plugin;         /* name of a plug-in, or NULL */
@@ -30,10 +32,18 @@ struct pool_options {
     struct worker_options worker;
     enum isolation isolation;
     uint32_t slots_min, slots_max, inflight;
+    uint32_t staged;       /* requests handed ahead to a slot, revocable; 0: none */
+    const char *cpus;      /* "any", "auto" or a list such as "0-3,8" */
     uint64_t memory_bytes; /* declared per slot */
     struct {
         uint32_t capacity, reserve; /* requests; reserve in requests, from the percentage */
         uint64_t bytes;
+        uint64_t aging_ns; /* waited so long, a request is promoted one class; 0: never */
+        uint64_t dedup_ns; /* 0: no deduplication */
+        bool fair;
+        enum overload overload;
+        uint32_t batch_max; /* 1: no batches */
+        uint64_t batch_delay_ns;
     } queue;
     struct {
         uint64_t load_ns, request_ns, max_ns, idle_ns, cancel_ns, kill_ns;
@@ -42,7 +52,13 @@ struct pool_options {
     struct {
         uint64_t interval_ns, timeout_ns;
         uint32_t misses;
+        uint64_t deep_ns; /* how often an idle worker checks itself; 0: never */
     } health;
+    struct breaker_options breaker;
+    struct {
+        uint64_t requests, memory_bytes; /* 0: never */
+    } recycle;
+    const char *chaos; /* faults to inject, as chaos_parse reads them; NULL or "": none */
     struct {
         enum scale_policy policy;
         uint64_t interval_ns;

@@ -1,10 +1,23 @@
-/* request_queue - every live request of a pool: waiting in order, or out at a slot.
+/* request_queue - every live request of a pool: waiting in order, out at a slot, or following another.
  * thread: the owner's (the pool loop). Pure: time is passed in.
- * owns:   borrows the requests between add and finish; finish gives them back.
- * fails:  request_queue_init: MEMORY_EXHAUSTED. Nothing else: its room is the pool's permits.
+ * owns:   its tenants and groups; borrows the requests between add and finish.
+ * fails:  request_queue_init, request_queue_add: MEMORY_EXHAUSTED (a new tenant's or key's record); add
+ *         leaves the request outside then. Nothing else: its room is the pool's permits.
  *
- * Order among those that wait: priority, then rank of arrival. A request that goes back after a
- * crash keeps its rank. Deadlines expire requests, they never reorder them. */
+ * Order among those that wait (first of them: request_queue_first):
+ *   1. effective class: its own, promoted one step for each full aging_ns waited since it was added;
+ *   2. between tenants of the best class, deficit round robin (Shreedhar and Varghese 1995) on service
+ *      time: a tenant is debited its own mean run when a request is taken, and corrected by what the
+ *      run really took when it is finished; debts outlive an empty line, credit does not;
+ *   3. arrival; or, while newest_first is set, the reverse.
+ * With fair off all requests count as one tenant's. A request that goes back after a crash keeps its
+ * rank and its age. Deadlines expire requests, they never reorder them.
+ *
+ * Bound of ageing: with fair off and newest_first off, whatever is added later than
+ * priority × aging_ns after a request never overtakes it: by then it is critical, and among the critical
+ * arrival decides. With fair on the same holds within each tenant.
+ *
+ * add, take, return, finish, promotion and place: O(log n); first: O(1) amortised. Nothing is O(tenants) per request. */
 #ifndef CORE_POLICY_REQUEST_QUEUE_H
 #define CORE_POLICY_REQUEST_QUEUE_H
 
@@ -13,35 +26,101 @@
 #include "core/base/outcome.h"
 #include "core/base/request.h"
 
+#define TENANT_NAME_BYTES  128 /* longer names are cut */
+#define TENANTS_REMEMBERED 1024 /* without live requests, for their debts; the oldest go first */
+
+struct queue_options {
+    size_t room;       /* how many requests may be live at once */
+    uint64_t aging_ns; /* 0: no promotion */
+    bool fair;
+    uint32_t batch_max; /* above 1: requests are grouped by batch_key */
+};
+
+/* What is known of a tenant; for state. */
+struct tenant_facts {
+    const char *name; /* "" when no tenant was named; valid until the queue changes */
+    uint32_t waiting, out;
+    uint64_t served_ns; /* run time of its finished requests, decayed: halves each 10 s */
+    double share;       /* of the run time of all tenants lately, 0 to 1 */
+};
+
 struct request_queue {
-    struct list_node lines[PRIORITY_COUNT];
-    uint32_t by_priority[PRIORITY_COUNT]; /* waiting in each line */
+    struct queue_options options;
+    uint32_t by_priority[PRIORITY_COUNT];  /* waiting, by their own class */
+    uint32_t by_effective[PRIORITY_COUNT]; /* waiting, by the class they have now */
     uint32_t waiting, live;
+    uint32_t tenants_live; /* with live requests */
+    bool newest_first;
     struct heap deadlines;  /* of all live requests that have one */
     struct request **by_id; /* buckets, chained through next_by_id */
     size_t buckets;         /* a power of two */
     uint64_t arrivals;
+    struct queue_order *order; /* lines, tenants, ageing; request_queue.c's own */
+    struct queue_groups *groups; /* batch keys; NULL when batch_max is 1 */
 };
 
-/* room: how many requests may be live at once. */
-enum outcome request_queue_init(struct request_queue *queue, size_t room);
-void request_queue_free(struct request_queue *queue);
+enum outcome request_queue_init(struct request_queue *queue, const struct queue_options *options);
+void request_queue_free(struct request_queue *queue); /* nothing may be live */
+/* Other numbers from now on (room and batch_max stay); who waits keeps its age. */
+void request_queue_tune(struct request_queue *queue, uint64_t aging_ns, bool fair);
 
-void request_queue_add(struct request_queue *queue, struct request *request);
-/* Who is next; NULL when nobody waits. */
-struct request *request_queue_first(const struct request_queue *queue);
-/* It goes to a slot: leaves its line, stays live. */
-void request_queue_take(struct request_queue *queue, struct request *request);
-/* It comes back from a slot: waits again, at its old rank. */
-void request_queue_return(struct request_queue *queue, struct request *request);
-/* It is answered: no longer live, whether it waited or was out. */
-void request_queue_finish(struct request_queue *queue, struct request *request);
+enum outcome request_queue_add(struct request_queue *queue, struct request *request,
+                               uint64_t now_ns);
+/* Live without a place of its own: known by id and by deadline, counted for its tenant. */
+enum outcome request_queue_follow(struct request_queue *queue, struct request *follower,
+                                  uint64_t now_ns);
+/* A follower takes over: it waits in line (with the rank and age of the leader if it was added later),
+ * or is out at the slot where its leader was. The leader must be finished by the caller afterwards. */
+void request_queue_inherit_line(struct request_queue *queue, struct request *leader,
+                                struct request *heir, uint64_t now_ns);
+void request_queue_inherit_slot(struct request_queue *queue, struct request *leader,
+                                struct request *heir);
+/* Waits with at least this class from now on (an identical request of a higher class joined it). */
+void request_queue_raise(struct request_queue *queue, struct request *request,
+                         enum priority priority, uint64_t now_ns);
+
+/* Who is next; NULL when nobody waits. Promotes whoever is due. The same until something changes. */
+struct request *request_queue_first(struct request_queue *queue, uint64_t now_ns);
+/* The oldest of all that wait; NULL when nobody does. For codel. */
+struct request *request_queue_oldest(const struct request_queue *queue);
+/* It goes to a slot: leaves its line, stays live; its tenant is debited. */
+void request_queue_take(struct request_queue *queue, struct request *request, uint64_t now_ns);
+/* It comes back from a slot: waits again, at its old rank and age; the debit is given back. */
+void request_queue_return(struct request_queue *queue, struct request *request, uint64_t now_ns);
+/* It is answered: no longer live. run_ns: what its run took, corrects the debit; 0 if it never ran. */
+void request_queue_finish(struct request_queue *queue, struct request *request, uint64_t run_ns,
+                          uint64_t now_ns);
+
+/* --- batches ---------------------------------------------------------------------------------------- */
+
+/* The waiting requests that may go with it: the same batch_key, itself first, then by class and arrival;
+ * solo ones never. Returns how many were written (at least 1), at most `most`. */
+size_t request_queue_batch(struct request_queue *queue, struct request *leader,
+                           struct request **out, size_t most);
+/* How many wait under its key, itself included. */
+uint32_t request_queue_mates(const struct request_queue *queue, const struct request *request);
+/* The best request of a group that is ripe: batch_max of them wait, its oldest has waited delay_ns, or the
+ * earliest deadline in it is less than spare_ns away. `first` itself when its group is ripe. NULL: none
+ * is; *ripe_ns then says when the next one will be (CLOCK_NEVER: nobody waits). */
+struct request *request_queue_ripe(struct request_queue *queue, uint64_t delay_ns,
+                                   uint64_t spare_ns, uint64_t now_ns, uint64_t *ripe_ns);
+
+/* --- looking ---------------------------------------------------------------------------------------- */
 
 struct request *request_queue_find(const struct request_queue *queue, uint64_t id);
 /* A live request whose deadline has passed, earliest first; NULL if there is none. */
 struct request *request_queue_expired(const struct request_queue *queue, uint64_t now_ns);
 /* CLOCK_NEVER when no live request has a deadline. */
 uint64_t request_queue_next_deadline(const struct request_queue *queue);
+/* Its place in its tenant's line of its class: 1 is next; 0 when it does not wait. */
+uint64_t request_queue_place(const struct request_queue *queue, const struct request *request);
+/* How many requests stand before a newcomer of this class and tenant, and how many tenants share the
+ * slots with it (itself included). tenant NULL: before anybody, the worst case. */
+uint64_t request_queue_ahead(const struct request_queue *queue, const char *tenant,
+                             enum priority priority, uint32_t *sharers);
+/* The tenants with live requests, the busiest first; returns how many were written. */
+size_t request_queue_tenants(const struct request_queue *queue, struct tenant_facts *out,
+                             size_t most, uint64_t now_ns);
 /* Any live request, for the end of a drain; NULL when empty. */
 struct request *request_queue_any(const struct request_queue *queue);
 
