@@ -43,12 +43,12 @@ struct circuit_breaker {
     uint32_t failures;      /* in a row, while closed */
     uint32_t probing;       /* under way, while half-open */
     uint32_t succeeded;     /* probes that did, while half-open */
-    uint64_t era;           /* grows with each change of state: a result of an older one says nothing */
+    uint64_t era; /* from 1; grows with each change of state: results of an older one say nothing */
     struct {
         uint64_t part; /* now / (window / parts) when it was last counted */
         uint32_t good, bad;
     } window[BREAKER_PARTS];
-    uint64_t opened, rejections; /* totals */
+    uint64_t opened, rejections; /* totals; the owner counts what it rejects */
 };
 
 void breaker_init(struct circuit_breaker *breaker, const struct breaker_options *options,

@@ -18,14 +18,15 @@ struct codel {
     uint64_t target_ns, interval_ns;
     uint64_t above_since_ns; /* 0: the sojourn time is below target */
     uint64_t drop_next_ns;
-    uint32_t drops; /* in this episode */
+    uint32_t drops;          /* in this episode, or in the last */
+    uint32_t drops_at_start; /* one that follows soon starts where the last had come to, not at 1 */
     bool overloaded;
 };
 
 void codel_init(struct codel *codel);
-/* mean_run_ns: the measured service time (0: unknown); places: how many run at once. target is the
- * larger of 5 ms and one mean run, interval the larger of 100 ms and 20 of them. */
-void codel_tune(struct codel *codel, uint64_t mean_run_ns, uint32_t places);
+/* mean_run_ns: the measured service time (0: unknown). target is the larger of 5 ms and one mean run,
+ * interval the larger of 100 ms and 20 of them. */
+void codel_tune(struct codel *codel, uint64_t mean_run_ns);
 /* The oldest waiting request has waited so long. True: drop it now (and ask again). */
 bool codel_drop(struct codel *codel, uint64_t sojourn_ns, uint64_t now_ns);
 /* Nobody waits. */

@@ -15,7 +15,7 @@
 struct history_entry {
     uint64_t ended_ns, queue_ns, cold_ns, run_ns;
     enum outcome outcome;
-    uint32_t slot, attempts;
+    uint32_t slot, attempts; /* REQUEST_NO_SLOT: it never came to one */
 };
 
 struct history {
@@ -29,10 +29,12 @@ void history_add(struct history *history, const struct history_entry *entry);
 /* Exact over the kept entries whose outcome is OK; zeros when there are none. O(n log n): for the
  * publisher, not for each request. */
 struct percentiles history_percentiles(const struct history *history, enum history_time which);
-/* Requests that left a slot per second, over the kept entries of the last span_ns; 0: none. */
+/* Requests that left a slot per second, over the kept entries of the last span_ns, or over the time
+ * that they still cover when older ones of that span are lost; 0: none. */
 double history_service_rate(const struct history *history, uint64_t span_ns, uint64_t now_ns);
 /* How long the one at `place` (0: next) waits until it starts, when its tenant gets 1/sharers of
- * `places` running `mean_run_ns` each. 0: nothing is known. Saturates at UINT64_MAX. */
+ * `places` running `mean_run_ns` each, all busy now: (place + 1) * mean_run_ns * sharers / places.
+ * 0 places or sharers count as one. 0: nothing is known. Saturates at UINT64_MAX. */
 uint64_t history_expected_wait(uint64_t mean_run_ns, uint32_t places, uint64_t place,
                                uint32_t sharers);
 
