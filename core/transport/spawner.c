@@ -9,17 +9,20 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+struct jobs {
+    struct spawn_job *first, **last;
+};
+
 struct spawner {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t arrived;
-    struct spawn_job *first, **last; /* under the lock */
+    struct jobs starts, looks; /* under the lock */
     bool closing;
     struct channel *results;
 };
@@ -72,30 +75,34 @@ static void start(struct spawn_job *job) {
     }
 }
 
-static void measure(struct spawn_job *job) {
-    char path[40], text[128];
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)job->pid);
-    job->resident_bytes = 0;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return;
-    ssize_t bytes = read(file, text, sizeof text - 1);
-    close(file);
-    if (bytes <= 0) return;
-    text[bytes] = '\0';
-    unsigned long long size, resident;
-    if (sscanf(text, "%llu %llu", &size, &resident) == 2)
-        job->resident_bytes = resident * (uint64_t)sysconf(_SC_PAGESIZE);
+/* This process's own share would cost its loops the time that mapping memory waits for the count. */
+static void weigh(struct spawn_job *job) {
+    machine_memory_read(&job->machine, "");
+    job->resident_bytes = machine_memory_resident(getpid(), "");
+}
+
+static void run(struct spawn_job *job) {
+    switch (job->kind) {
+    case SPAWN_START: start(job); break;
+    case SPAWN_MEASURE: job->resident_bytes = machine_memory_of(job->pid, ""); break;
+    case SPAWN_WEIGH: weigh(job); break;
+    }
+}
+
+static struct spawn_job *jobs_take(struct jobs *jobs) {
+    struct spawn_job *job = jobs->first;
+    if (job == NULL) return NULL;
+    jobs->first = job->next;
+    if (jobs->first == NULL) jobs->last = &jobs->first;
+    return job;
 }
 
 static struct spawn_job *next_job(struct spawner *spawner) {
     pthread_mutex_lock(&spawner->lock);
-    while (spawner->first == NULL && !spawner->closing)
+    while (spawner->starts.first == NULL && spawner->looks.first == NULL && !spawner->closing)
         pthread_cond_wait(&spawner->arrived, &spawner->lock);
-    struct spawn_job *job = spawner->first;
-    if (job != NULL) {
-        spawner->first = job->next;
-        if (spawner->first == NULL) spawner->last = &spawner->first;
-    }
+    struct spawn_job *job = jobs_take(&spawner->starts);
+    if (job == NULL) job = jobs_take(&spawner->looks);
     pthread_mutex_unlock(&spawner->lock);
     return job;
 }
@@ -104,10 +111,7 @@ static void *work(void *argument) {
     struct spawner *spawner = argument;
     struct spawn_job *job;
     while ((job = next_job(spawner)) != NULL) {
-        if (job->kind == SPAWN_START)
-            start(job);
-        else
-            measure(job);
+        run(job);
         enum outcome outcome = channel_try_send(spawner->results, (struct message){.pointer = job});
         assert(outcome == OK);
     }
@@ -130,7 +134,8 @@ enum outcome spawner_open(struct spawner **out, uv_loop_t *loop, size_t jobs) {
     if (spawner == NULL) return MEMORY_EXHAUSTED;
     pthread_mutex_init(&spawner->lock, NULL);
     pthread_cond_init(&spawner->arrived, NULL);
-    spawner->last = &spawner->first;
+    spawner->starts.last = &spawner->starts.first;
+    spawner->looks.last = &spawner->looks.first;
     enum outcome outcome = channel_open(&spawner->results, loop, jobs, deliver, spawner);
     if (outcome != OK) goto no_channel;
     if (pthread_create(&spawner->thread, NULL, work, spawner) != 0) goto no_thread;
@@ -147,10 +152,11 @@ no_channel:
 }
 
 void spawner_submit(struct spawner *spawner, struct spawn_job *job) {
+    struct jobs *jobs = job->kind == SPAWN_START ? &spawner->starts : &spawner->looks;
     job->next = NULL;
     pthread_mutex_lock(&spawner->lock);
-    *spawner->last = job;
-    spawner->last = &job->next;
+    *jobs->last = job;
+    jobs->last = &job->next;
     pthread_cond_signal(&spawner->arrived);
     pthread_mutex_unlock(&spawner->lock);
 }

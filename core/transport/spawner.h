@@ -1,4 +1,5 @@
 /* spawner - the one thread that starts worker processes and looks into /proc, so that no loop has to.
+ *           What starts goes before what looks.
  * thread: open, submit and close on the loop's thread; `done` runs there too. The spawner's own thread
  *         lives until close: the workers' parent-death signal hangs on it.
  * owns:   borrows a job from submit until done.
@@ -7,6 +8,7 @@
 #define CORE_TRANSPORT_SPAWNER_H
 
 #include "core/base/outcome.h"
+#include "core/transport/machine_memory.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,7 +19,7 @@ struct spawner;
 struct spawn_job;
 typedef void spawn_done_fn(struct spawn_job *job);
 
-enum spawn_kind { SPAWN_START, SPAWN_MEASURE };
+enum spawn_kind { SPAWN_START, SPAWN_MEASURE, SPAWN_WEIGH };
 
 struct spawn_job {
     enum spawn_kind kind;
@@ -35,8 +37,11 @@ struct spawn_job {
     pid_t pid;
     /* SPAWN_START out: error is an errno, 0 when it was started; pidfd is the taker's to close. */
     int pidfd, error;
-    /* SPAWN_MEASURE out: 0 when it could not be read. */
+    /* SPAWN_MEASURE out: what the process holds, SPAWN_WEIGH out: what this one does; 0 when it could
+     * not be read. */
     uint64_t resident_bytes;
+    /* SPAWN_WEIGH out. */
+    struct machine_memory machine;
 };
 
 /* jobs: how many may be under way at once. */
