@@ -4,7 +4,8 @@
  * fails:  never.
  *
  * Holt's double exponential smoothing (Holt 1957) of the arrivals per second, looked at once an
- * interval, so level and trend; Little's law (1961) turns a rate and a run time into slots. */
+ * interval, so level and trend; Little's law (1961) turns a rate and a run time into slots. The factors
+ * hold for a look a second: a longer interval counts for more, a shorter one for less. */
 #ifndef CORE_POLICY_FORECAST_H
 #define CORE_POLICY_FORECAST_H
 
@@ -21,12 +22,14 @@ struct forecast {
 };
 
 void forecast_arrival(struct forecast *forecast);
-/* Folds in what came since the last look. Looks less than a millisecond apart change nothing. */
+/* Folds in what came since the last look. The first only starts the clock; looks less than a millisecond
+ * apart change nothing. */
 void forecast_look(struct forecast *forecast, uint64_t now_ns);
 /* Arrivals a second, horizon_ns from now; never negative. */
 double forecast_rate(const struct forecast *forecast, uint64_t horizon_ns);
 /* Slots that keep up with the rate at 80 % use, each running `inflight` at once, plus what the
- * `waiting` take within the horizon. 0 when nothing is known. */
+ * `waiting` take within the horizon. Less than a hundredth of a slot is none; 0 when nothing is known
+ * (mean_run_ns 0). inflight: at least 1. */
 uint32_t forecast_slots(double rate, uint64_t mean_run_ns, uint32_t inflight, uint32_t waiting,
                         uint64_t horizon_ns);
 

@@ -20,8 +20,8 @@
 static bool usage(const char *why) {
     fprintf(stderr,
             "poolgate-worker: %s\n"
-            "usage: poolgate-worker --pool NAME --slot N --parent PID "
-            "(--plugin PATH [--rings] | -- COMMAND ARGUMENT…)\n"
+            "usage: poolgate-worker --pool NAME --slot N --parent PID [--cpus LIST] [--node N] "
+            "(--plugin PATH [--rings] [--chaos FAULTS] [--run N] | -- COMMAND ARGUMENT…)\n"
             "The gateway starts it, with its control socket at descriptor 3.\n",
             why);
     return false;
@@ -41,13 +41,16 @@ static bool pool_name_valid(const char *name) {
 }
 
 bool launcher_parse(struct launch *out, int count, char **arguments) {
-    enum { POOL = 1, SLOT, PARENT, PLUGIN, RINGS };
+    enum { POOL = 1, SLOT, PARENT, CPUS, NODE, PLUGIN, RINGS, CHAOS, RUN };
     static const struct option options[] = {
         {"pool", required_argument, NULL, POOL},     {"slot", required_argument, NULL, SLOT},
-        {"parent", required_argument, NULL, PARENT}, {"plugin", required_argument, NULL, PLUGIN},
-        {"rings", no_argument, NULL, RINGS},         {NULL, 0, NULL, 0}};
+        {"parent", required_argument, NULL, PARENT}, {"cpus", required_argument, NULL, CPUS},
+        {"node", required_argument, NULL, NODE},     {"plugin", required_argument, NULL, PLUGIN},
+        {"rings", no_argument, NULL, RINGS},         {"chaos", required_argument, NULL, CHAOS},
+        {"run", required_argument, NULL, RUN},       {NULL, 0, NULL, 0}};
     *out = (struct launch){0};
-    unsigned long slot = ULONG_MAX, parent = 0;
+    unsigned long slot = ULONG_MAX, parent = 0, node = ULONG_MAX, run = 0;
+    char error[CHAOS_ERROR_BYTES];
     int option;
     opterr = 0;
     while ((option = getopt_long(count, arguments, "+", options, NULL)) != -1) {
@@ -61,6 +64,15 @@ bool launcher_parse(struct launch *out, int count, char **arguments) {
             return usage("--slot is not a number");
         else if (option == PARENT && !parse_number(optarg, INT32_MAX, &parent))
             return usage("--parent is not a process id");
+        else if (option == NODE && !parse_number(optarg, INT16_MAX, &node))
+            return usage("--node is not a number");
+        else if (option == CPUS && !(out->bound = cpus_parse(&out->cpus, optarg) == OK))
+            return usage("--cpus is not a list such as 0-3,8");
+        else if (option == RUN && !parse_number(optarg, UINT32_MAX, &run))
+            return usage("--run is not a number");
+        else if (option == CHAOS &&
+                 !(out->rehearses = chaos_parse(&out->chaos, optarg, error) == OK))
+            return usage(error);
         else if (option == '?')
             return usage("an argument is not known, or lacks its value");
     }
@@ -71,10 +83,13 @@ bool launcher_parse(struct launch *out, int count, char **arguments) {
     if ((out->plugin == NULL) == (out->command == NULL))
         return usage("either --plugin or a command is needed");
     if (out->rings && out->plugin == NULL) return usage("--rings is for plug-ins");
+    if (out->rehearses && out->plugin == NULL) return usage("--chaos is for plug-ins");
     if (out->plugin != NULL && strchr(out->plugin, '/') == NULL)
         return usage("--plugin is not a path");
     out->slot = (uint32_t)slot;
+    out->run = (uint32_t)run;
     out->parent = (pid_t)parent;
+    out->node = node <= INT16_MAX ? (int)node : -1;
     return true;
 }
 
@@ -145,6 +160,21 @@ void launcher_confine(pid_t parent, int last_descriptor) {
     require(close_range((unsigned)last_descriptor + 1, ~0U, 0) == 0, "closing descriptors");
     check_socket();
     volunteer_for_memory_killer();
+}
+
+static void say_unsettled(const char *what, int why) {
+    if (why != 0) fprintf(stderr, "poolgate-worker: %s: %s\n", what, strerror(why));
+}
+
+void launcher_settle(const struct launch *launch) {
+    if (launch->bound) {
+        int why = cpus_run_on(&launch->cpus);
+        say_unsettled(why == EINVAL ? "none of --cpus can be used here" : "--cpus is not applied",
+                      why);
+        if (why == EINVAL) exit(LAUNCHER_EXIT_SETUP);
+    }
+    if (launch->node >= 0)
+        say_unsettled("--node is not applied", cpus_prefer_node((uint32_t)launch->node));
 }
 
 void launcher_execute(char *const *command) {

@@ -12,6 +12,7 @@ int main(int count, char **arguments) {
     struct launch launch;
     if (!launcher_parse(&launch, count, arguments)) return LAUNCHER_EXIT_USAGE;
     launcher_confine(launch.parent, launch.rings ? LAUNCHER_BELL : LAUNCHER_SOCKET);
+    launcher_settle(&launch);
     if (launch.command != NULL) launcher_execute(launch.command);
 
     (void)fcntl(LAUNCHER_SOCKET, F_SETFD,
@@ -28,10 +29,13 @@ int main(int count, char **arguments) {
         fprintf(stderr, "poolgate-worker: the rings cannot be used\n");
         return HOST_EXIT_SYSTEM;
     }
+    struct chaos chaos;
+    chaos_open(&chaos, &launch.chaos, launch.slot, launch.run);
     int status = host_run(&(struct host_options){.place = HOST_PROCESS,
                                                  .plugin_path = launch.plugin,
                                                  .fd = LAUNCHER_SOCKET,
                                                  .rings = rings,
+                                                 .chaos = launch.rehearses ? &chaos : NULL,
                                                  .bell = launch.rings ? LAUNCHER_BELL : -1});
     /* Not exit: the socket's thread runs, and its stack is not to be pulled away by destructors. */
     fflush(NULL);
