@@ -47,9 +47,10 @@ enum outcome request_create(struct request **out, const struct request_texts *te
     if (request == NULL) return MEMORY_EXHAUSTED;
     memset(request, 0, sizeof *request);
     request->priority = PRIORITY_NORMAL;
-    request->deadline_ns = CLOCK_NEVER;
+    request->deadline_ns = request->run_deadline_ns = CLOCK_NEVER;
     request->slot = REQUEST_NO_SLOT;
     request->deadline_index = HEAP_NOWHERE;
+    list_init(&request->followers);
     request->metadata = (struct pair *)(request + 1);
     request->metadata_count = texts->metadata_count;
     char *cursor = (char *)(request->metadata + texts->metadata_count);
@@ -82,10 +83,45 @@ void reply_free(struct reply *reply) {
     *reply = (struct reply){0};
 }
 
+/* One block, as reply_free expects it: the pairs, then their texts. */
+static struct pair *copy_pairs(const struct pair *pairs, size_t count) {
+    size_t bytes = count * sizeof *pairs;
+    for (size_t i = 0; i < count; i++)
+        bytes += text_bytes(pairs[i].name) + text_bytes(pairs[i].value);
+    struct pair *copy = malloc(bytes);
+    if (copy == NULL) return NULL;
+    char *cursor = (char *)(copy + count);
+    for (size_t i = 0; i < count; i++) {
+        copy[i].name = keep(&cursor, pairs[i].name);
+        copy[i].value = keep(&cursor, pairs[i].value);
+    }
+    return copy;
+}
+
+enum outcome reply_copy(struct reply *out, const struct reply *from) {
+    *out = (struct reply){0};
+    if (from->content_type != NULL) {
+        out->content_type = strdup(from->content_type);
+        if (out->content_type == NULL) return MEMORY_EXHAUSTED;
+    }
+    if (from->metadata_count > 0) {
+        out->metadata = copy_pairs(from->metadata, from->metadata_count);
+        if (out->metadata == NULL) {
+            reply_free(out);
+            return MEMORY_EXHAUSTED;
+        }
+        out->metadata_count = from->metadata_count;
+    }
+    body_data(from->body); /* mapped here, before two threads would do it at once */
+    out->body = body_ref(from->body);
+    return OK;
+}
+
 void request_free(struct request *request) {
     if (request == NULL) return;
     body_unref(request->body);
     reply_free(&request->reply);
     free(request->detail);
+    free(request->evidence);
     free(request);
 }

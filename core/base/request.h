@@ -94,21 +94,23 @@ struct request {
     bool streaming;   /* its first chunk has gone out */
     uint32_t marks;   /* slots that died while they alone had it */
     uint64_t began_ns; /* current attempt sent to a slot */
+    uint64_t run_deadline_ns; /* what its worker is told: the latest of all whose run this is */
     uint64_t breaker_era;
     struct request_evidence *evidence; /* how they died; NULL before the first mark; heap */
 
-    /* The request queue's. */
+    /* The request queue's; what every request needs lies together. */
     struct request *next_by_id;
     size_t deadline_index;      /* in the deadline heap */
+    struct ranked_node in_line; /* among its tenant's and class's, by arrival */
+    struct ranked_node in_age;  /* among those of its own and effective class, by arrival */
     uint64_t arrival;           /* rank: lower came first; kept over retries */
     uint64_t queued_ns;         /* when it was added; ageing counts from here */
     uint64_t debit_ns;          /* what its tenant was debited when it was taken */
-    enum priority effective;    /* its own, promoted by ageing */
-    struct ranked_node in_line; /* among its tenant's and class's, by arrival */
-    struct ranked_node in_group; /* among its batch key's and class's, by arrival */
-    struct list_node aging_node; /* among those promoted next at the same step */
     struct tenant *account;     /* NULL while it is not live */
+    enum priority effective;    /* its own, promoted by ageing */
     struct batch_group *group;  /* NULL where batches are off */
+    struct ranked_node in_group; /* among its batch key's and class's, by arrival */
+    struct ranked_node in_haste; /* among its batch key's that have a deadline, earliest first */
 
     /* Deduplication's. */
     uint64_t digest[2];
@@ -133,5 +135,7 @@ void request_explain(struct request *request, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void request_free(struct request *request); /* NULL is allowed */
 void reply_free(struct reply *reply);       /* leaves it empty */
+/* The same answer for another: shares the body, copies the rest. MEMORY_EXHAUSTED: *out is empty. */
+enum outcome reply_copy(struct reply *out, const struct reply *from);
 
 #endif

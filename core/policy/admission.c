@@ -4,45 +4,100 @@
 #include "core/policy/stats.h"
 
 void admission_init(struct admission *admission, uint32_t capacity, uint32_t reserve,
-                    uint64_t bytes_limit) {
-    *admission =
-        (struct admission){.capacity = capacity, .reserve = reserve, .bytes_limit = bytes_limit};
+                    uint64_t bytes_limit, uint64_t seed) {
+    *admission = (struct admission){
+        .capacity = capacity, .reserve = reserve, .bytes_limit = bytes_limit, .seed = seed};
 }
 
-void admission_update(struct admission *admission, uint32_t places, uint64_t mean_run_ns,
-                      enum outcome refusal, uint64_t refusal_until_ns) {
-    atomic_store(&admission->places, places);
-    atomic_store(&admission->mean_run_ns, mean_run_ns);
-    atomic_store(&admission->refusal_until_ns, refusal_until_ns);
-    atomic_store(&admission->refusal, (int)refusal);
+void admission_update(struct admission *admission, const struct admission_view *view) {
+    atomic_store_explicit(&admission->places, view->places, memory_order_relaxed);
+    atomic_store_explicit(&admission->ceiling, view->ceiling, memory_order_relaxed);
+    atomic_store_explicit(&admission->mean_run_ns, view->mean_run_ns, memory_order_relaxed);
+    for (int i = 0; i < PRIORITY_COUNT; i++)
+        atomic_store_explicit(&admission->needs_ns[i], view->needs_ns[i], memory_order_relaxed);
+    atomic_store(&admission->refusal_until_ns, view->refusal_until_ns);
+    if (atomic_load_explicit(&admission->refusal, memory_order_relaxed) != (int)view->refusal)
+        atomic_store(&admission->refusal, (int)view->refusal);
 }
 
-static uint32_t limit(const struct admission *admission, enum priority priority) {
-    uint32_t places = atomic_load_explicit(&admission->places, memory_order_relaxed);
-    uint32_t reserve = priority <= PRIORITY_HIGH ? admission->reserve : 0;
-    return admission->capacity + places + reserve;
+/* FNV-1a (Fowler, Noll, Vo) from a seed of this process, so that nobody can aim for another's place. */
+static _Atomic uint32_t *holdings(struct admission *admission, const char *tenant) {
+    uint64_t hash = admission->seed ^ UINT64_C(0xcbf29ce484222325);
+    for (; *tenant != '\0'; tenant++)
+        hash = (hash ^ (unsigned char)*tenant) * UINT64_C(0x100000001b3);
+    hash ^= hash >> 32;
+    return &admission->holds[hash & (ADMISSION_TENANTS - 1)];
 }
 
-enum outcome admission_look(const struct admission *admission, enum priority priority) {
+static bool below_its_share(struct admission *admission, const char *tenant, uint32_t limit) {
+    uint32_t holds = atomic_load_explicit(holdings(admission, tenant), memory_order_relaxed);
+    uint32_t sharers = atomic_load_explicit(&admission->tenants, memory_order_relaxed);
+    if (holds == 0) sharers++;
+    return sharers > 1 && (uint64_t)holds * sharers < limit;
+}
+
+static uint32_t limit_for(struct admission *admission, const struct admission_ask *ask,
+                          uint32_t permits) {
+    uint32_t limit =
+        admission->capacity + atomic_load_explicit(&admission->places, memory_order_relaxed);
+    uint32_t ceiling = atomic_load_explicit(&admission->ceiling, memory_order_relaxed);
+    if (ceiling > 0) return ceiling < limit ? ceiling : limit;
+    if (permits < limit || admission->reserve == 0) return limit;
+    bool favoured =
+        ask->priority <= PRIORITY_HIGH || below_its_share(admission, ask->tenant, limit);
+    return favoured ? limit + admission->reserve : limit;
+}
+
+static enum outcome refusal_of(struct admission *admission, const struct admission_ask *ask) {
     enum outcome refusal = (enum outcome)atomic_load(&admission->refusal);
     if (refusal != OK) return refusal;
-    return atomic_load(&admission->permits) < limit(admission, priority) ? OK : QUEUE_FULL;
+    uint64_t needs_ns =
+        atomic_load_explicit(&admission->needs_ns[ask->priority], memory_order_relaxed);
+    if (needs_ns == 0 || ask->deadline_ns == CLOCK_NEVER) return OK;
+    return ask->deadline_ns < clock_add(ask->now_ns, needs_ns) ? DEADLINE_UNMEETABLE : OK;
 }
 
-enum outcome admission_take(struct admission *admission, enum priority priority) {
-    enum outcome refusal = (enum outcome)atomic_load(&admission->refusal);
-    if (refusal != OK) return refusal;
+/* A half-open breaker lets in no more than its probes: what is above is still its refusal. */
+static enum outcome full(struct admission *admission) {
+    bool probing = atomic_load_explicit(&admission->ceiling, memory_order_relaxed) > 0;
+    return probing ? CIRCUIT_OPEN : QUEUE_FULL;
+}
+
+static enum outcome count(struct admission *admission, enum outcome outcome) {
+    if (outcome == CIRCUIT_OPEN) atomic_fetch_add(&admission->refused, 1);
+    if (outcome == DEADLINE_UNMEETABLE) atomic_fetch_add(&admission->unmeetable, 1);
+    return outcome;
+}
+
+enum outcome admission_look(struct admission *admission, const struct admission_ask *ask) {
+    enum outcome refusal = refusal_of(admission, ask);
+    if (refusal != OK) return count(admission, refusal);
+    uint32_t permits = atomic_load(&admission->permits);
+    return permits < limit_for(admission, ask, permits) ? OK : count(admission, full(admission));
+}
+
+static void hold(struct admission *admission, const char *tenant) {
+    if (atomic_fetch_add(holdings(admission, tenant), 1) == 0)
+        atomic_fetch_add(&admission->tenants, 1);
+}
+
+enum outcome admission_take(struct admission *admission, const struct admission_ask *ask) {
+    enum outcome refusal = refusal_of(admission, ask);
+    if (refusal != OK) return count(admission, refusal);
     uint32_t permits = atomic_load(&admission->permits);
     do {
-        if (permits >= limit(admission, priority)) return QUEUE_FULL;
+        if (permits >= limit_for(admission, ask, permits)) return count(admission, full(admission));
     } while (!atomic_compare_exchange_weak(&admission->permits, &permits, permits + 1));
+    hold(admission, ask->tenant);
     /* Whoever began to refuse meanwhile either sees this permit or is seen here. */
     refusal = (enum outcome)atomic_load(&admission->refusal);
-    if (refusal != OK) admission_give_back(admission);
-    return refusal;
+    if (refusal != OK) admission_give_back(admission, ask->tenant);
+    return count(admission, refusal);
 }
 
-void admission_give_back(struct admission *admission) {
+void admission_give_back(struct admission *admission, const char *tenant) {
+    if (atomic_fetch_sub(holdings(admission, tenant), 1) == 1)
+        atomic_fetch_sub(&admission->tenants, 1);
     atomic_fetch_sub(&admission->permits, 1);
 }
 

@@ -5,97 +5,289 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static bool sooner(const void *a, const void *b) {
+static bool expires_before(const void *a, const void *b) {
     return ((const struct request *)a)->deadline_ns < ((const struct request *)b)->deadline_ns;
 }
 
-static void placed(void *element, size_t index) {
+static void deadline_placed(void *element, size_t index) {
     ((struct request *)element)->deadline_index = index;
 }
 
-enum outcome request_queue_init(struct request_queue *queue, size_t room) {
-    *queue = (struct request_queue){.buckets = 64};
-    for (int i = 0; i < PRIORITY_COUNT; i++) list_init(&queue->lines[i]);
-    heap_init(&queue->deadlines, sooner, placed);
-    while (queue->buckets < room) queue->buckets *= 2;
+/* --- open and close ----------------------------------------------------------------------------------- */
+
+static enum outcome open_order(struct request_queue *queue) {
+    const struct queue_options *options = &queue->options;
+    struct queue_order *order = calloc(1, sizeof *order);
+    if (order == NULL) return MEMORY_EXHAUSTED;
+    if (queue_order_init(order, options->room, options->seed) != OK) {
+        free(order);
+        return MEMORY_EXHAUSTED;
+    }
+    queue_order_tune(order, options->aging_ns, options->fair);
+    queue->order = order;
+    return OK;
+}
+
+static enum outcome open_groups(struct request_queue *queue) {
+    const struct queue_options *options = &queue->options;
+    if (options->batch_max <= 1) return OK;
+    struct queue_groups *groups = calloc(1, sizeof *groups);
+    if (groups == NULL) return MEMORY_EXHAUSTED;
+    if (queue_groups_init(groups, options->batch_max, options->room, options->seed) != OK) {
+        free(groups);
+        return MEMORY_EXHAUSTED;
+    }
+    queue->groups = groups;
+    return OK;
+}
+
+enum outcome request_queue_init(struct request_queue *queue, const struct queue_options *options) {
+    *queue = (struct request_queue){.options = *options, .buckets = 64};
+    heap_init(&queue->deadlines, expires_before, deadline_placed);
+    while (queue->buckets < options->room) queue->buckets *= 2;
     queue->by_id = calloc(queue->buckets, sizeof(struct request *));
-    if (queue->by_id != NULL && heap_reserve(&queue->deadlines, room) == OK) return OK;
+    if (queue->by_id != NULL && heap_reserve(&queue->deadlines, options->room) == OK &&
+        open_order(queue) == OK && open_groups(queue) == OK)
+        return OK;
     request_queue_free(queue);
     return MEMORY_EXHAUSTED;
 }
 
 void request_queue_free(struct request_queue *queue) {
     assert(queue->live == 0);
+    if (queue->groups != NULL) queue_groups_free(queue->groups);
+    if (queue->order != NULL) queue_order_free(queue->order);
+    free(queue->groups);
+    free(queue->order);
     heap_free(&queue->deadlines);
     free(queue->by_id);
+    queue->groups = NULL;
+    queue->order = NULL;
     queue->by_id = NULL;
 }
 
-static struct request **bucket(const struct request_queue *queue, uint64_t id) {
-    return &queue->by_id[id & (queue->buckets - 1)];
+/* --- lines -------------------------------------------------------------------------------------------- */
+
+static void stand(struct request_queue *queue, struct request *request, enum priority effective) {
+    request->effective = effective;
+    queue->by_effective[effective]++;
+    queue_order_enter(queue->order, request);
+    if (queue->groups != NULL) queue_groups_enter(queue->groups, request);
 }
 
-static void wait_in_line(struct request_queue *queue, struct list_node *after,
-                         struct request *request) {
-    list_insert_after(after, &request->node);
+static void step_out(struct request_queue *queue, struct request *request) {
+    queue->by_effective[request->effective]--;
+    queue_order_leave(queue->order, request);
+    if (queue->groups != NULL) queue_groups_leave(queue->groups, request);
+}
+
+static void wait_in_line(struct request_queue *queue, struct request *request, uint64_t now_ns) {
     request->state = REQUEST_QUEUED;
-    queue->by_priority[request->priority]++;
+    request->account->waiting++;
     queue->waiting++;
+    queue->by_priority[request->priority]++;
+    stand(queue, request, queue_order_class(queue->order, request, now_ns));
 }
 
 static void leave_line(struct request_queue *queue, struct request *request) {
     assert(request->state == REQUEST_QUEUED);
-    list_remove(&request->node);
-    queue->by_priority[request->priority]--;
+    request->account->waiting--;
     queue->waiting--;
+    queue->by_priority[request->priority]--;
+    step_out(queue, request);
 }
 
-void request_queue_add(struct request_queue *queue, struct request *request) {
+static void promote(struct request_queue *queue, uint64_t now_ns) {
+    struct request *request;
+    while ((request = queue_order_due(queue->order, now_ns)) != NULL) {
+        step_out(queue, request);
+        stand(queue, request, queue_order_class(queue->order, request, now_ns));
+    }
+}
+
+typedef void waiting_fn(struct request_queue *queue, struct request *request);
+
+static void each_waiting(struct request_queue *queue, waiting_fn *act) {
+    for (size_t i = 0; i < queue->buckets; i++)
+        for (struct request *request = queue->by_id[i]; request != NULL;
+             request = request->next_by_id)
+            if (request->state == REQUEST_QUEUED) act(queue, request);
+}
+
+/* In its own class; promoted by its age when somebody asks for the first. */
+static void stand_anew(struct request_queue *queue, struct request *request) {
+    stand(queue, request, request->priority);
+}
+
+void request_queue_tune(struct request_queue *queue, uint64_t aging_ns, bool fair) {
+    if (aging_ns == queue->options.aging_ns && fair == queue->options.fair) return;
+    queue->options.aging_ns = aging_ns;
+    queue->options.fair = fair;
+    each_waiting(queue, step_out);
+    queue_order_tune(queue->order, aging_ns, fair);
+    each_waiting(queue, stand_anew);
+}
+
+/* --- live --------------------------------------------------------------------------------------------- */
+
+static struct request **id_bucket(const struct request_queue *queue, uint64_t id) {
+    return &queue->by_id[id & (queue->buckets - 1)];
+}
+
+static enum outcome admit(struct request_queue *queue, struct request *request, uint64_t now_ns) {
+    request->group = NULL;
+    if (queue->groups != NULL && queue_groups_admit(queue->groups, request) != OK)
+        return MEMORY_EXHAUSTED;
+    if (queue_order_admit(queue->order, request) != OK) {
+        if (queue->groups != NULL) queue_groups_dismiss(queue->groups, request);
+        return MEMORY_EXHAUSTED;
+    }
     request->arrival = ++queue->arrivals;
-    request->next_by_id = *bucket(queue, request->id);
-    *bucket(queue, request->id) = request;
+    request->queued_ns = now_ns;
+    request->debit_ns = 0;
+    request->next_by_id = *id_bucket(queue, request->id);
+    *id_bucket(queue, request->id) = request;
     queue->live++;
+    queue->tenants_live = queue->order->tenants.live_count;
     if (request->deadline_ns != CLOCK_NEVER) heap_insert(&queue->deadlines, request);
-    wait_in_line(queue, queue->lines[request->priority].previous, request);
+    return OK;
 }
 
-struct request *request_queue_first(const struct request_queue *queue) {
-    if (queue->waiting == 0) return NULL;
-    for (int i = 0; i < PRIORITY_COUNT; i++)
-        if (!list_empty(&queue->lines[i]))
-            return LIST_ENTRY(queue->lines[i].next, struct request, node);
-    return NULL;
-}
-
-void request_queue_take(struct request_queue *queue, struct request *request) {
-    leave_line(queue, request);
-    request->state = REQUEST_RUNNING;
-}
-
-void request_queue_return(struct request_queue *queue, struct request *request) {
-    assert(request->state == REQUEST_RUNNING);
-    /* It is among the oldest, so its place is found near the head. */
-    struct list_node *line = &queue->lines[request->priority], *after = line;
-    while (after->next != line &&
-           LIST_ENTRY(after->next, struct request, node)->arrival < request->arrival)
-        after = after->next;
-    wait_in_line(queue, after, request);
-}
-
-void request_queue_finish(struct request_queue *queue, struct request *request) {
-    if (request->state == REQUEST_QUEUED) leave_line(queue, request);
+static void dismiss(struct request_queue *queue, struct request *request) {
     if (request->deadline_index != HEAP_NOWHERE)
         heap_remove(&queue->deadlines, request->deadline_index);
-    struct request **link = bucket(queue, request->id);
+    struct request **link = id_bucket(queue, request->id);
     while (*link != request) link = &(*link)->next_by_id;
     *link = request->next_by_id;
     request->next_by_id = NULL;
-    request->state = REQUEST_DONE;
+    if (queue->groups != NULL) queue_groups_dismiss(queue->groups, request);
+    queue_order_dismiss(queue->order, request);
     queue->live--;
+    queue->tenants_live = queue->order->tenants.live_count;
 }
 
+enum outcome request_queue_add(struct request_queue *queue, struct request *request,
+                               uint64_t now_ns) {
+    enum outcome outcome = admit(queue, request, now_ns);
+    if (outcome == OK) wait_in_line(queue, request, now_ns);
+    return outcome;
+}
+
+enum outcome request_queue_follow(struct request_queue *queue, struct request *follower,
+                                  uint64_t now_ns) {
+    enum outcome outcome = admit(queue, follower, now_ns);
+    if (outcome == OK) follower->state = REQUEST_FOLLOWING;
+    return outcome;
+}
+
+/* The heir stands where the leader stood if it came later; no two ever have the same rank. */
+static void hand_over_rank(struct request *leader, struct request *heir) {
+    assert(heir->state == REQUEST_FOLLOWING && heir->account == leader->account);
+    leader->state = REQUEST_FOLLOWING;
+    if (heir->arrival < leader->arrival) return;
+    uint64_t arrival = heir->arrival;
+    heir->arrival = leader->arrival;
+    heir->queued_ns = leader->queued_ns;
+    leader->arrival = arrival;
+}
+
+void request_queue_inherit_line(struct request_queue *queue, struct request *leader,
+                                struct request *heir, uint64_t now_ns) {
+    leave_line(queue, leader);
+    hand_over_rank(leader, heir);
+    wait_in_line(queue, heir, now_ns);
+}
+
+void request_queue_inherit_slot(struct request_queue *queue, struct request *leader,
+                                struct request *heir) {
+    (void)queue;
+    assert(leader->state == REQUEST_RUNNING);
+    hand_over_rank(leader, heir);
+    heir->state = REQUEST_RUNNING;
+    heir->effective = leader->effective;
+    heir->debit_ns = leader->debit_ns;
+    leader->debit_ns = 0;
+}
+
+void request_queue_raise(struct request_queue *queue, struct request *request,
+                         enum priority priority, uint64_t now_ns) {
+    if (priority >= request->priority) return;
+    bool waits = request->state == REQUEST_QUEUED;
+    if (waits) leave_line(queue, request);
+    request->priority = priority;
+    if (waits) wait_in_line(queue, request, now_ns);
+}
+
+/* --- to a slot and back ------------------------------------------------------------------------------- */
+
+static enum priority best_class(const struct request_queue *queue) {
+    int class = 0;
+    while (queue->by_effective[class] == 0) class ++;
+    return (enum priority) class;
+}
+
+struct request *request_queue_first(struct request_queue *queue, uint64_t now_ns) {
+    if (queue->waiting == 0) return NULL;
+    promote(queue, now_ns);
+    return queue_order_first(queue->order, best_class(queue), queue->newest_first);
+}
+
+struct request *request_queue_oldest(const struct request_queue *queue) {
+    return queue->waiting > 0 ? queue_order_oldest(queue->order) : NULL;
+}
+
+void request_queue_take(struct request_queue *queue, struct request *request, uint64_t now_ns) {
+    (void)now_ns;
+    queue_order_debit(queue->order, request);
+    leave_line(queue, request);
+    request->state = REQUEST_RUNNING;
+    request->account->out++;
+}
+
+void request_queue_return(struct request_queue *queue, struct request *request, uint64_t now_ns) {
+    assert(request->state == REQUEST_RUNNING);
+    request->account->out--;
+    queue_order_refund(queue->order, request);
+    wait_in_line(queue, request, now_ns);
+}
+
+void request_queue_finish(struct request_queue *queue, struct request *request, uint64_t run_ns,
+                          uint64_t now_ns) {
+    if (request->state == REQUEST_QUEUED) leave_line(queue, request);
+    if (request->state == REQUEST_RUNNING) request->account->out--;
+    queue_order_settle(queue->order, request, run_ns, now_ns);
+    dismiss(queue, request);
+    request->state = REQUEST_DONE;
+}
+
+/* --- batches ------------------------------------------------------------------------------------------ */
+
+size_t request_queue_batch(struct request_queue *queue, struct request *leader,
+                           struct request **out, size_t most) {
+    assert(leader->state == REQUEST_QUEUED && most > 0);
+    out[0] = leader;
+    return queue->groups != NULL ? queue_groups_batch(leader, out, most) : 1;
+}
+
+uint32_t request_queue_mates(const struct request_queue *queue, const struct request *request) {
+    return queue->groups != NULL ? queue_groups_mates(request) : 1;
+}
+
+struct request *request_queue_ripe(struct request_queue *queue, uint64_t delay_ns,
+                                   uint64_t spare_ns, uint64_t now_ns, uint64_t *ripe_ns) {
+    const struct ripeness ripeness = {.delay_ns = delay_ns, .spare_ns = spare_ns};
+    struct request *first = request_queue_first(queue, now_ns);
+    *ripe_ns = first != NULL ? now_ns : CLOCK_NEVER;
+    if (first == NULL || queue->groups == NULL ||
+        queue_groups_is_ripe(queue->groups, first, &ripeness, now_ns))
+        return first;
+    return queue_groups_ripe(queue->groups, &ripeness, now_ns, ripe_ns);
+}
+
+/* --- looking ------------------------------------------------------------------------------------------ */
+
 struct request *request_queue_find(const struct request_queue *queue, uint64_t id) {
-    struct request *request = *bucket(queue, id);
+    struct request *request = *id_bucket(queue, id);
     while (request != NULL && request->id != id) request = request->next_by_id;
     return request;
 }
@@ -110,8 +302,26 @@ uint64_t request_queue_next_deadline(const struct request_queue *queue) {
     return request != NULL ? request->deadline_ns : CLOCK_NEVER;
 }
 
-struct request *request_queue_any(const struct request_queue *queue) {
-    for (size_t i = 0; queue->live > 0 && i < queue->buckets; i++)
-        if (queue->by_id[i] != NULL) return queue->by_id[i];
-    return NULL;
+uint64_t request_queue_place(const struct request_queue *queue, const struct request *request) {
+    (void)queue;
+    return request->state == REQUEST_QUEUED ? ranked_rank(&request->in_line) + 1 : 0;
+}
+
+uint64_t request_queue_ahead(const struct request_queue *queue, const char *tenant,
+                             enum priority priority) {
+    uint64_t ahead = queue_order_ahead(queue->order, tenant, priority);
+    for (int i = 0; i < (int)priority; i++) ahead += queue->by_effective[i];
+    return ahead;
+}
+
+size_t request_queue_tenants(const struct request_queue *queue, struct tenant_facts *out,
+                             size_t most, uint64_t now_ns) {
+    return tenants_list(&queue->order->tenants, out, most, now_ns);
+}
+
+struct request *request_queue_any(struct request_queue *queue) {
+    if (queue->live == 0) return NULL;
+    while (queue->by_id[queue->any_bucket] == NULL)
+        queue->any_bucket = (queue->any_bucket + 1) & (queue->buckets - 1);
+    return queue->by_id[queue->any_bucket];
 }

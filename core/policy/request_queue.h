@@ -7,8 +7,8 @@
  * Order among those that wait (first of them: request_queue_first):
  *   1. effective class: its own, promoted one step for each full aging_ns waited since it was added;
  *   2. between tenants of the best class, deficit round robin (Shreedhar and Varghese 1995) on service
- *      time: a tenant is debited its own mean run when a request is taken, and corrected by what the
- *      run really took when it is finished; debts outlive an empty line, credit does not;
+ *      time, per class: a tenant is debited its own mean run when a request is taken, and corrected by
+ *      what the run really took when it is finished; debts outlive an empty line, credit does not;
  *   3. arrival; or, while newest_first is set, the reverse.
  * With fair off all requests count as one tenant's. A request that goes back after a crash keeps its
  * rank and its age. Deadlines expire requests, they never reorder them.
@@ -17,7 +17,8 @@
  * priority × aging_ns after a request never overtakes it: by then it is critical, and among the critical
  * arrival decides. With fair on the same holds within each tenant.
  *
- * add, take, return, finish, promotion and place: O(log n); first: O(1) amortised. Nothing is O(tenants) per request. */
+ * add, take, return, finish, inherit, raise, place, and each promotion: O(log n). first: O(1) when nobody
+ * is due for promotion. Nothing is O(tenants) per request. */
 #ifndef CORE_POLICY_REQUEST_QUEUE_H
 #define CORE_POLICY_REQUEST_QUEUE_H
 
@@ -25,23 +26,15 @@
 #include "core/base/list.h"
 #include "core/base/outcome.h"
 #include "core/base/request.h"
-
-#define TENANT_NAME_BYTES  128 /* longer names are cut */
-#define TENANTS_REMEMBERED 1024 /* without live requests, for their debts; the oldest go first */
+#include "core/policy/queue_groups.h"
+#include "core/policy/queue_order.h"
 
 struct queue_options {
     size_t room;       /* how many requests may be live at once */
     uint64_t aging_ns; /* 0: no promotion */
     bool fair;
     uint32_t batch_max; /* above 1: requests are grouped by batch_key */
-};
-
-/* What is known of a tenant; for state. */
-struct tenant_facts {
-    const char *name; /* "" when no tenant was named; valid until the queue changes */
-    uint32_t waiting, out;
-    uint64_t served_ns; /* run time of its finished requests, decayed: halves each 10 s */
-    double share;       /* of the run time of all tenants lately, 0 to 1 */
+    uint64_t seed;      /* unknown to clients: tenants' names and batch keys are hashed with it */
 };
 
 struct request_queue {
@@ -54,8 +47,9 @@ struct request_queue {
     struct heap deadlines;  /* of all live requests that have one */
     struct request **by_id; /* buckets, chained through next_by_id */
     size_t buckets;         /* a power of two */
+    size_t any_bucket;      /* where request_queue_any looks first */
     uint64_t arrivals;
-    struct queue_order *order; /* lines, tenants, ageing; request_queue.c's own */
+    struct queue_order *order;   /* tenants, lines, ageing, turns */
     struct queue_groups *groups; /* batch keys; NULL when batch_max is 1 */
 };
 
@@ -66,16 +60,18 @@ void request_queue_tune(struct request_queue *queue, uint64_t aging_ns, bool fai
 
 enum outcome request_queue_add(struct request_queue *queue, struct request *request,
                                uint64_t now_ns);
-/* Live without a place of its own: known by id and by deadline, counted for its tenant. */
+/* Live without a place of its own: known by id and by deadline, counted for its tenant. Fails as add. */
 enum outcome request_queue_follow(struct request_queue *queue, struct request *follower,
                                   uint64_t now_ns);
 /* A follower takes over: it waits in line (with the rank and age of the leader if it was added later),
- * or is out at the slot where its leader was. The leader must be finished by the caller afterwards. */
+ * or is out at the slot where its leader was. It waits with its own class, by that age. Both are of one
+ * tenant. The leader must be finished by the caller afterwards. */
 void request_queue_inherit_line(struct request_queue *queue, struct request *leader,
                                 struct request *heir, uint64_t now_ns);
 void request_queue_inherit_slot(struct request_queue *queue, struct request *leader,
                                 struct request *heir);
-/* Waits with at least this class from now on (an identical request of a higher class joined it). */
+/* This is its own class from now on, if it is higher (an identical request joined it); its age stays.
+ * One that is out takes effect when it comes back. */
 void request_queue_raise(struct request_queue *queue, struct request *request,
                          enum priority priority, uint64_t now_ns);
 
@@ -94,7 +90,7 @@ void request_queue_finish(struct request_queue *queue, struct request *request, 
 /* --- batches ---------------------------------------------------------------------------------------- */
 
 /* The waiting requests that may go with it: the same batch_key, itself first, then by class and arrival;
- * solo ones never. Returns how many were written (at least 1), at most `most`. */
+ * solo ones never (`solo` must not change while it waits). Returns how many were written (at least 1), at most `most`. */
 size_t request_queue_batch(struct request_queue *queue, struct request *leader,
                            struct request **out, size_t most);
 /* How many wait under its key, itself included. */
@@ -114,14 +110,14 @@ struct request *request_queue_expired(const struct request_queue *queue, uint64_
 uint64_t request_queue_next_deadline(const struct request_queue *queue);
 /* Its place in its tenant's line of its class: 1 is next; 0 when it does not wait. */
 uint64_t request_queue_place(const struct request_queue *queue, const struct request *request);
-/* How many requests stand before a newcomer of this class and tenant, and how many tenants share the
- * slots with it (itself included). tenant NULL: before anybody, the worst case. */
+/* How many requests go to a slot before a newcomer of this class and tenant: all of better classes, in
+ * its own class its tenant's and the turns of the others meanwhile. tenant NULL: all, the worst case. */
 uint64_t request_queue_ahead(const struct request_queue *queue, const char *tenant,
-                             enum priority priority, uint32_t *sharers);
-/* The tenants with live requests, the busiest first; returns how many were written. */
+                             enum priority priority);
+/* The tenants with live requests, those with the most first; returns how many were written. */
 size_t request_queue_tenants(const struct request_queue *queue, struct tenant_facts *out,
                              size_t most, uint64_t now_ns);
-/* Any live request, for the end of a drain; NULL when empty. */
-struct request *request_queue_any(const struct request_queue *queue);
+/* Any live request, for the end of a drain; NULL when empty. Amortised O(1). */
+struct request *request_queue_any(struct request_queue *queue);
 
 #endif

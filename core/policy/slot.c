@@ -5,62 +5,145 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum outcome slot_init(struct slot *slot, uint32_t index, uint32_t capacity,
+enum outcome slot_init(struct slot *slot, const struct slot_options *options,
                        struct worker_census *census, uint64_t now_ns) {
-    *slot = (struct slot){.index = index, .capacity = capacity};
-    slot->assignments = calloc(capacity, sizeof *slot->assignments);
-    if (slot->assignments == NULL) return MEMORY_EXHAUSTED;
+    uint32_t batch_max = options->batch_max > 1 ? options->batch_max : 1;
+    *slot = (struct slot){.index = options->index, .capacity = options->inflight};
+    slot->places = options->inflight * batch_max + options->staged;
+    slot->assignments = calloc(slot->places, sizeof *slot->assignments);
+    slot->runs = calloc(1, sizeof *slot->runs);
     worker_state_init(&slot->record, census, now_ns);
     slot_reset(slot);
     slot->respawn_ns = 0;
-    return OK;
+    if (slot->assignments != NULL && slot->runs != NULL) return OK;
+    slot_free(slot);
+    return MEMORY_EXHAUSTED;
 }
 
 void slot_free(struct slot *slot) {
     free(slot->assignments);
+    free(slot->runs);
     slot->assignments = NULL;
+    slot->runs = NULL;
 }
 
 void slot_reset(struct slot *slot) {
-    for (uint32_t i = 0; i < slot->capacity; i++) slot->assignments[i] = (struct assignment){0};
-    slot->inflight = 0;
-    slot->solo = false;
+    for (uint32_t i = 0; slot->assignments != NULL && i < slot->places; i++)
+        slot->assignments[i] = (struct assignment){0};
+    slot->units = slot->inflight = slot->staged = slot->given_up = 0;
+    slot->solo = slot->checks = slot->checking = slot->retiring = false;
+    slot->max_batch = 1;
     slot->pid = 0;
+    slot->run_requests = 0;
     slot->resident_bytes = 0;
     slot->ready_ns = 0;
     slot->respawn_ns = CLOCK_NEVER;
     slot->load_deadline_ns = slot->quiet_ns = slot->ping_ns = slot->pong_deadline_ns = CLOCK_NEVER;
     slot->stable_ns = slot->term_ns = slot->kill_ns = slot->measure_ns = CLOCK_NEVER;
+    slot->check_ns = slot->check_deadline_ns = CLOCK_NEVER;
     slot->pings_missed = 0;
+    slot->pong_ns = slot->ping_rtt_ns = slot->busy_ns = slot->deep_ns = 0;
 }
 
 uint32_t slot_room(const struct slot *slot, bool solo) {
     if (!worker_state_can_serve(slot->record.state) || slot->solo) return 0;
-    if (solo) return slot->inflight == 0 ? 1 : 0;
-    return slot->capacity - slot->inflight;
+    if (slot->checking || slot->retiring) return 0;
+    if (solo) return slot_vacant(slot) ? 1 : 0;
+    /* What was staged is begun before anything that is sent now. */
+    return slot->staged > 0 || slot->units >= slot->capacity ? 0 : slot->capacity - slot->units;
+}
+
+bool slot_vacant(const struct slot *slot) {
+    return slot->inflight == 0 && slot->staged == 0;
 }
 
 struct assignment *slot_find(struct slot *slot, uint64_t id) {
-    for (uint32_t i = 0; i < slot->capacity; i++)
+    for (uint32_t i = 0; i < slot->places; i++)
         if (slot->assignments[i].id == id) return &slot->assignments[i];
     return NULL;
 }
 
-struct assignment *slot_assign(struct slot *slot, struct request *request, uint64_t now_ns) {
+struct assignment *slot_find_request(struct slot *slot, const struct request *request) {
+    for (uint32_t i = 0; i < slot->places; i++)
+        if (slot->assignments[i].request == request) return &slot->assignments[i];
+    return NULL;
+}
+
+uint64_t slot_open_unit(struct slot *slot, bool staged) {
+    if (!staged) slot->units++;
+    return ++slot->handed;
+}
+
+struct assignment *slot_assign(struct slot *slot, struct request *request, uint64_t unit,
+                               bool staged, uint64_t now_ns) {
     struct assignment *assignment = slot_find(slot, 0);
     assert(assignment != NULL && request->id != 0);
-    *assignment = (struct assignment){
-        .id = request->id, .request = request, .began_ns = now_ns, .stop_ns = CLOCK_NEVER};
+    *assignment = (struct assignment){.id = request->id,
+                                      .request = request,
+                                      .staged = staged,
+                                      .unit = unit,
+                                      .began_ns = now_ns,
+                                      .stop_ns = CLOCK_NEVER};
+    if (staged) {
+        slot->staged++;
+        return assignment;
+    }
     slot->inflight++;
     slot->solo = request->solo;
     slot->last_used_ns = now_ns;
     return assignment;
 }
 
+struct assignment *slot_next_staged(struct slot *slot) {
+    struct assignment *next = NULL;
+    for (uint32_t i = 0; slot->staged > 0 && i < slot->places; i++) {
+        struct assignment *assignment = &slot->assignments[i];
+        if (assignment->id == 0 || !assignment->staged) continue;
+        if (next == NULL || assignment->unit < next->unit) next = assignment;
+    }
+    return next;
+}
+
+void slot_begin(struct slot *slot, struct assignment *assignment, uint64_t now_ns) {
+    assert(assignment->staged && slot->staged > 0);
+    assignment->staged = false;
+    assignment->began_ns = now_ns;
+    slot->staged--;
+    slot->units++;
+    slot->inflight++;
+    slot->last_used_ns = now_ns;
+}
+
+void slot_give_up(struct slot *slot, struct assignment *assignment, enum reason why,
+                  uint64_t stop_ns, uint64_t now_ns) {
+    assert(!assignment->staged && assignment->request != NULL);
+    assignment->request = NULL;
+    assignment->given_up_ns = now_ns > 0 ? now_ns : 1;
+    assignment->stop_ns = stop_ns;
+    assignment->stop_why = why;
+    slot->given_up++;
+}
+
+static bool unit_runs(const struct slot *slot, uint64_t unit) {
+    for (uint32_t i = 0; i < slot->places; i++)
+        if (slot->assignments[i].id != 0 && slot->assignments[i].unit == unit) return true;
+    return false;
+}
+
 void slot_unassign(struct slot *slot, struct assignment *assignment) {
-    assert(assignment->id != 0 && slot->inflight > 0);
+    assert(assignment->id != 0);
+    bool staged = assignment->staged;
+    uint64_t unit = assignment->unit;
+    if (assignment->given_up_ns > 0) slot->given_up--;
     *assignment = (struct assignment){0};
+    if (staged) {
+        assert(slot->staged > 0);
+        slot->staged--;
+        return;
+    }
+    assert(slot->inflight > 0 && slot->units > 0);
     slot->inflight--;
+    if (!unit_runs(slot, unit)) slot->units--;
     slot->solo = false;
 }
 
@@ -82,7 +165,8 @@ uint64_t slot_next_ns(const struct slot *slot) {
     next_ns = earlier(next_ns, earlier(slot->ping_ns, slot->pong_deadline_ns));
     next_ns = earlier(next_ns, earlier(slot->stable_ns, slot->measure_ns));
     next_ns = earlier(next_ns, earlier(slot->term_ns, slot->kill_ns));
-    for (uint32_t i = 0; slot->inflight > 0 && i < slot->capacity; i++)
+    next_ns = earlier(next_ns, earlier(slot->check_ns, slot->check_deadline_ns));
+    for (uint32_t i = 0; slot->given_up > 0 && i < slot->places; i++)
         if (slot->assignments[i].id != 0) next_ns = earlier(next_ns, slot->assignments[i].stop_ns);
     return next_ns;
 }

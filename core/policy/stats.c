@@ -72,10 +72,10 @@ void stats_answered(struct stats *stats, uint64_t queue_ns, uint64_t cold_ns, ui
     histogram_add(&stats->run, run_ns);
     recent_add(&stats->queue_recent, queue_ns, now_ns);
     recent_add(&stats->run_recent, run_ns, now_ns);
-    if (stats->mean_run_ns == 0)
-        stats->mean_run_ns = run_ns > 0 ? run_ns : 1;
-    else
-        stats->mean_run_ns += run_ns / 16 - stats->mean_run_ns / 16;
+    if (stats->runs < MEAN_RUNS) stats->runs++;
+    int64_t mean_ns = (int64_t)stats->mean_run_ns;
+    stats->mean_run_ns = (uint64_t)(mean_ns + ((int64_t)run_ns - mean_ns) / stats->runs);
+    if (stats->mean_run_ns == 0) stats->mean_run_ns = 1; /* known, though it took no time */
 }
 
 uint64_t stats_expected_wait(uint64_t mean_run_ns, uint32_t waiting, uint32_t places) {

@@ -34,10 +34,14 @@ struct recent {
 void recent_add(struct recent *recent, uint64_t value_ns, uint64_t now_ns);
 struct percentiles recent_percentiles(const struct recent *recent);
 
+/* So many that a few runs that were slow by accident do not make the estimates of a wait. */
+#define MEAN_RUNS 32
+
 struct stats {
     struct histogram queue, cold, run, cancel;
     struct recent queue_recent, run_recent;
-    uint64_t mean_run_ns; /* exponential average over about 16 runs; 0 before the first */
+    uint64_t mean_run_ns; /* of the first MEAN_RUNS, then exponential; 0 before the first */
+    uint32_t runs;        /* counted up to MEAN_RUNS */
 };
 void stats_answered(struct stats *stats, uint64_t queue_ns, uint64_t cold_ns, uint64_t run_ns,
                     uint64_t now_ns);

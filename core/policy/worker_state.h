@@ -41,7 +41,12 @@ enum worker_state {
     X(PING_MISSED, "ping_missed")   /* health.misses pings in a row without an answer */           \
     X(DEADLINE, "deadline")         /* stopped: its request's deadline had passed */               \
     X(CANCEL, "cancel")             /* stopped: its request was cancelled and it went on */        \
+    X(CHECK_FAILED, "check_failed") /* its deep check found it unsound, or did not end */          \
     X(SCALE_DOWN, "scale_down")     /* not needed any more */                                      \
+    X(RECYCLE, "recycle")           /* served recycle.requests, or grew above recycle.memory */    \
+    X(MEMORY, "memory")             /* made room for another, or memory was critical */            \
+    X(UNLOAD, "unload")             /* the administrator wants it gone */                          \
+    X(RELOAD, "reload")             /* the configuration of its worker changed */                  \
     X(DRAIN, "drain")               /* the gateway or the pool is stopping */                      \
     X(REAPED, "reaped")             /* its end was seen by the gateway */
 

@@ -149,22 +149,25 @@ START_TEST(an_answer_is_counted_everywhere) {
 }
 END_TEST
 
-START_TEST(the_mean_follows_in_about_sixteen_runs) {
+START_TEST(the_mean_is_of_the_first_runs_and_then_follows) {
     struct stats stats = {0};
     stats_answered(&stats, 0, 0, 0, CLOCK_S);
     ck_assert_uint_eq(stats.mean_run_ns, 1); /* known, though it took no time */
-    stats.mean_run_ns = 160 * CLOCK_MS;
-    stats_answered(&stats, 0, 0, 320 * CLOCK_MS, CLOCK_S);
-    ck_assert_uint_eq(stats.mean_run_ns, 170 * CLOCK_MS);
+    stats = (struct stats){0};
+    stats_answered(&stats, 0, 0, 100 * CLOCK_MS, CLOCK_S);
     stats_answered(&stats, 0, 0, 10 * CLOCK_MS, CLOCK_S);
-    ck_assert_uint_eq(stats.mean_run_ns, 160 * CLOCK_MS);
-    for (int i = 0; i < 16; i++) stats_answered(&stats, 0, 0, 0, CLOCK_S);
-    ck_assert_uint_gt(stats.mean_run_ns, 50 * CLOCK_MS);
-    ck_assert_uint_lt(stats.mean_run_ns, 65 * CLOCK_MS); /* 160 ms / e is 59 ms */
-    for (int i = 0; i < 1000; i++) stats_answered(&stats, 0, 0, CLOCK_S, CLOCK_S);
+    stats_answered(&stats, 0, 0, 40 * CLOCK_MS, CLOCK_S);
+    ck_assert_uint_eq(stats.mean_run_ns, 50 * CLOCK_MS);
+    for (int i = 3; i < MEAN_RUNS; i++) stats_answered(&stats, 0, 0, 50 * CLOCK_MS, CLOCK_S);
+    stats_answered(&stats, 0, 0, 82 * CLOCK_MS, CLOCK_S);
+    ck_assert_uint_eq(stats.mean_run_ns, 51 * CLOCK_MS);
+    for (int i = 0; i < MEAN_RUNS; i++) stats_answered(&stats, 0, 0, 0, CLOCK_S);
+    ck_assert_uint_gt(stats.mean_run_ns, 17 * CLOCK_MS);
+    ck_assert_uint_lt(stats.mean_run_ns, 20 * CLOCK_MS); /* 51 ms / e is 18.8 ms */
+    for (int i = 0; i < 2000; i++) stats_answered(&stats, 0, 0, CLOCK_S, CLOCK_S);
     ck_assert_uint_gt(stats.mean_run_ns, 999 * CLOCK_MS);
     ck_assert_uint_le(stats.mean_run_ns, CLOCK_S);
-    for (int i = 0; i < 1000; i++) stats_answered(&stats, 0, 0, 0, CLOCK_S);
+    for (int i = 0; i < 2000; i++) stats_answered(&stats, 0, 0, 0, CLOCK_S);
     ck_assert_uint_gt(stats.mean_run_ns, 0);
 }
 END_TEST
@@ -185,4 +188,4 @@ SUITE("core/stats", 30, the_bounds_grow, a_bound_belongs_to_its_own_bucket,
       one_value_is_every_percentile, a_value_beyond_all_buckets_is_kept_in_the_last,
       percentiles_are_at_most_an_eighth_too_high, a_value_is_reported_for_one_to_two_spans,
       after_a_long_silence_only_the_new_counts, an_answer_is_counted_everywhere,
-      the_mean_follows_in_about_sixteen_runs, the_expected_wait_counts_rounds)
+      the_mean_is_of_the_first_runs_and_then_follows, the_expected_wait_counts_rounds)
