@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/policy/admission.h"
+#include "core/policy/dedup.h"
 #include "core/reactor.h"
 
 #include <assert.h>
@@ -54,10 +55,14 @@ static enum outcome advise(const struct admission *admission, enum outcome outco
     return outcome;
 }
 
-enum outcome gate_would_admit(struct gate *gate, uint32_t pool, enum priority priority,
+enum outcome gate_would_admit(struct gate *gate, const struct gate_ask *ask,
                               uint64_t *retry_after_ns) {
-    const struct admission *admission = reactor_admission(gate->reactor, pool);
-    return advise(admission, admission_look(admission, priority), retry_after_ns);
+    struct admission *admission = reactor_admission(gate->reactor, ask->pool);
+    const struct admission_ask of = {.priority = ask->priority,
+                                     .tenant = ask->tenant != NULL ? ask->tenant : "",
+                                     .deadline_ns = ask->deadline_ns,
+                                     .now_ns = clock_now_ns()};
+    return advise(admission, admission_look(admission, &of), retry_after_ns);
 }
 
 enum outcome gate_charge(struct gate *gate, uint32_t pool, uint64_t bytes) {
@@ -72,19 +77,40 @@ enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *i
                          uint64_t *retry_after_ns) {
     assert(request->done != NULL && request->pool < gate->pools_count);
     struct admission *admission = reactor_admission(gate->reactor, request->pool);
-    enum outcome outcome = admission_take(admission, request->priority);
+    const struct admission_ask ask = {.priority = request->priority,
+                                      .tenant = request->tenant,
+                                      .deadline_ns = request->deadline_ns,
+                                      .now_ns = clock_now_ns()};
+    enum outcome outcome = admission_take(admission, &ask);
     if (outcome != OK) return advise(admission, outcome, retry_after_ns);
+    if (gate->pools[request->pool].queue.dedup_ns > 0) dedup_digest(request);
     *retry_after_ns = 0;
     *id = request->id = atomic_fetch_add_explicit(&gate->ids, 1, memory_order_relaxed) + 1;
     outcome = reactor_submit(gate->reactor, request);
     if (outcome == OK) return OK;
-    admission_give_back(admission);
+    admission_give_back(admission, request->tenant);
     return outcome;
 }
 
 void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_cause cause) {
     enum outcome outcome = reactor_cancel(gate->reactor, pool, id, cause);
     assert(outcome != QUEUE_FULL); /* the channel has room for every cancel of a live request */
+}
+
+void gate_wish(struct gate *gate, uint32_t pool, enum wish wish) {
+    reactor_order(gate->reactor, &(struct event){.kind = EVENT_WISH, .pool = pool, .wish = wish});
+}
+
+void gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max) {
+    reactor_order(gate->reactor, &(struct event){.kind = EVENT_SCALE,
+                                                 .pool = pool,
+                                                 .slots_min = slots_min,
+                                                 .slots_max = slots_max});
+}
+
+enum outcome gate_listen(struct gate *gate, struct event_feed **out, uint32_t kinds,
+                         size_t capacity, event_wake_fn *wake, void *owner) {
+    return event_feed_open(out, reactor_events(gate->reactor), kinds, capacity, wake, owner);
 }
 
 const struct snapshot *gate_snapshot(struct gate *gate) {

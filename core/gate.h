@@ -7,6 +7,7 @@
 #define CORE_GATE_H
 
 #include "core/base/request.h"
+#include "core/event_stream.h"
 #include "core/policy/pool_options.h"
 #include "core/snapshot.h"
 
@@ -16,8 +17,9 @@ struct thread_worker;
 struct gate_options {
     const struct pool_options *pools;
     size_t pools_count;
-    const char *worker_program; /* path of poolgate-worker */
-    const char *plugin_folder;  /* holds NAME.so */
+    const char *worker_program;  /* path of poolgate-worker */
+    const char *plugin_folder;   /* holds NAME.so */
+    uint64_t memory_limit_bytes; /* for the gateway and its workers together; 0: no bound */
     /* Runs a plug-in on a thread (core/transport/thread.h); NULL: no pool has thread slots. */
     void (*thread_worker)(const struct thread_worker *worker);
 };
@@ -30,16 +32,24 @@ const struct pool_options *gate_pool(const struct gate *gate, uint32_t pool);
 /* False when there is no pool of that name. */
 bool gate_find_pool(const struct gate *gate, const char *name, uint32_t *pool);
 
-/* What gate_submit would answer now, for a refusal at first sight of the headers: OK, SHUTTING_DOWN,
- * SPAWN_FAILED, NO_WORKERS, QUEUE_FULL. Takes nothing. *retry_after_ns: advice for a refusal. */
-enum outcome gate_would_admit(struct gate *gate, uint32_t pool, enum priority priority,
+/* What is known of a request when its headers have come. */
+struct gate_ask {
+    uint32_t pool;
+    enum priority priority;
+    const char *tenant; /* NULL or "": none */
+    uint64_t deadline_ns;
+};
+/* What gate_submit would answer now, for a refusal at first sight of the headers. Takes nothing.
+ * *retry_after_ns: advice for a refusal. */
+enum outcome gate_would_admit(struct gate *gate, const struct gate_ask *ask,
                               uint64_t *retry_after_ns);
 
 /* Charges body bytes as they arrive against queue.bytes: OK or QUEUE_FULL (nothing charged). */
 enum outcome gate_charge(struct gate *gate, uint32_t pool, uint64_t bytes);
 void gate_uncharge(struct gate *gate, uint32_t pool, uint64_t bytes);
 
-/* Takes a permit and hands the request to its pool. On OK request->id is set, the request belongs to
+/* Takes a permit and hands the request to its pool, or refuses it: in this order SHUTTING_DOWN,
+ * CIRCUIT_OPEN, MEMORY_EXHAUSTED, SPAWN_FAILED, NO_WORKERS, QUEUE_FULL, DEADLINE_UNMEETABLE. On OK request->id is set, the request belongs to
  * the pool, and request->done will be called exactly once, perhaps before this returns: write what
  * you need of it down before. *id receives request->id (copied before the hand-over). */
 enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *id,
@@ -48,6 +58,16 @@ enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *i
 /* The request still leaves through done. Unknown ids (answered just now) are ignored. Call at most
  * once per submitted request: the channel keeps room for that many. */
 void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_cause cause);
+
+/* What the administrator wants of a pool: run, pause (queue, do not run), drain (refuse new, finish, stop),
+ * unload (the same, but there are no workers until it runs again). And between how many slots it may
+ * move: max is bounded by the configuration's, min by max. Both are heard soon. */
+void gate_wish(struct gate *gate, uint32_t pool, enum wish wish);
+void gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max);
+
+/* Everything that happens from now on; see event_stream.h. */
+enum outcome gate_listen(struct gate *gate, struct event_feed **out, uint32_t kinds,
+                         size_t capacity, event_wake_fn *wake, void *owner);
 
 const struct snapshot *gate_snapshot(struct gate *gate);
 void gate_snapshot_release(struct gate *gate, const struct snapshot *snapshot);

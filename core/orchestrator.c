@@ -1,24 +1,36 @@
 #include "core/orchestrator.h"
 
 #include "core/base/clock.h"
+#include "core/care.h"
+#include "core/dispatch.h"
 #include "core/life.h"
 #include "core/policy/scaler.h"
+#include "core/room.h"
 #include "core/work.h"
 
 #include <stdlib.h>
 
+#define ALARM_NS      CLOCK_S /* a slot free beside eligible work for so long is a bug */
+#define ROOM_AGAIN_NS CLOCK_S /* what found no room is tried again then */
+
 enum outcome orchestrator_init(struct orchestrator *orchestrator,
-                               const struct pool_options *options, size_t count, uint64_t seed,
-                               uint64_t now_ns) {
-    *orchestrator = (struct orchestrator){.random = seed | 1, .drain_until_ns = CLOCK_NEVER};
+                               const struct pool_options *options, size_t count,
+                               uint64_t memory_limit_bytes, struct event_stream *events,
+                               uint64_t seed, uint64_t now_ns) {
+    *orchestrator =
+        (struct orchestrator){.random = seed | 1, .drain_until_ns = CLOCK_NEVER, .events = events};
+    governor_init(&orchestrator->governor, memory_limit_bytes);
     orchestrator->pools = calloc(count, sizeof *orchestrator->pools);
     if (orchestrator->pools == NULL) return MEMORY_EXHAUSTED;
     for (; orchestrator->pools_count < count; orchestrator->pools_count++) {
-        size_t i = orchestrator->pools_count;
-        enum outcome outcome = pool_init(&orchestrator->pools[i], &options[i], now_ns);
-        if (outcome == OK) continue;
-        orchestrator_free(orchestrator);
-        return outcome;
+        struct pool *pool = &orchestrator->pools[orchestrator->pools_count];
+        enum outcome outcome = pool_init(pool, &options[orchestrator->pools_count], seed, now_ns);
+        if (outcome != OK) {
+            orchestrator_free(orchestrator);
+            return outcome;
+        }
+        pool->events = events;
+        pool->governor = &orchestrator->governor;
     }
     return OK;
 }
@@ -39,9 +51,39 @@ static uint32_t next_random(struct orchestrator *orchestrator) {
     return (uint32_t)((x * UINT64_C(2685821657736338717)) >> 32);
 }
 
+/* --- handlers: they mark ---------------------------------------------------------------------------- */
+
+static void on_wish(struct pool *pool, enum wish wish, uint64_t now_ns) {
+    if (pool->wish == wish) return;
+    pool_tell(pool,
+              &(struct pool_news){
+                  .kind = HAPPENING_POOL, .from = wish_name(pool->wish), .to = wish_name(wish)},
+              now_ns);
+    pool->wish = wish;
+    pool->scale_ns = 0;
+}
+
+static void on_scale(struct pool *pool, uint32_t min, uint32_t max) {
+    uint32_t most = pool->options->slots_max;
+    pool->slots_max = max < 1 ? 1 : max > most ? most : max;
+    pool->slots_min = min > pool->slots_max ? pool->slots_max : min;
+    pool->scale_ns = 0;
+}
+
+static void on_memory(struct orchestrator *orchestrator, const struct memory_reading *memory) {
+    governor_weighed(&orchestrator->governor, memory->total_bytes, memory->used_bytes,
+                     memory->gateway_bytes, memory->stall_percent);
+}
+
+static void on_drain(struct orchestrator *orchestrator, uint64_t until_ns) {
+    orchestrator->draining = true;
+    if (until_ns < orchestrator->drain_until_ns) orchestrator->drain_until_ns = until_ns;
+}
+
 void orchestrator_handle(struct orchestrator *orchestrator, const struct event *event,
                          uint64_t now_ns) {
-    struct pool *pool = event->kind == EVENT_DRAIN ? NULL : &orchestrator->pools[event->pool];
+    bool of_all = event->kind == EVENT_DRAIN || event->kind == EVENT_MEMORY;
+    struct pool *pool = of_all ? NULL : &orchestrator->pools[event->pool];
     switch (event->kind) {
     case EVENT_SUBMIT: work_submit(pool, event->request, now_ns); return;
     case EVENT_CANCEL: work_cancel(pool, event->id, event->cause, now_ns); return;
@@ -49,56 +91,107 @@ void orchestrator_handle(struct orchestrator *orchestrator, const struct event *
         life_event(pool, &pool->slots[event->slot], event->worker, next_random(orchestrator),
                    now_ns);
         return;
-    case EVENT_DRAIN:
-        orchestrator->draining = true;
-        if (event->until_ns < orchestrator->drain_until_ns)
-            orchestrator->drain_until_ns = event->until_ns;
-        return;
+    case EVENT_MEMORY: on_memory(orchestrator, event->memory); return;
+    case EVENT_WISH: on_wish(pool, event->wish, now_ns); return;
+    case EVENT_SCALE: on_scale(pool, event->slots_min, event->slots_max); return;
+    case EVENT_DRAIN: on_drain(orchestrator, event->until_ns); return;
     }
 }
 
 /* --- settle: the size of a pool -------------------------------------------------------------------- */
 
-static struct scale_facts scale_facts(const struct pool *pool, bool draining, uint64_t now_ns) {
+/* Nothing new is let in, and its workers go when they are done. */
+static bool is_ending(const struct pool *pool, bool draining) {
+    return draining || pool->wish == WISH_DRAIN || pool->wish == WISH_UNLOAD;
+}
+
+/* How long a start takes: the longest of the last loads. 0: none has been seen. */
+static uint64_t cold_start_ns(const struct pool *pool) {
+    uint64_t longest_ns = 0;
+    for (uint32_t i = 0; i < pool->options->slots_max; i++)
+        if (pool->slots[i].cold_ns > longest_ns) longest_ns = pool->slots[i].cold_ns;
+    return longest_ns;
+}
+
+static void look_ahead(struct pool *pool, struct scale_facts *facts, uint64_t now_ns) {
+    if (facts->policy != SCALE_PREDICTIVE) return;
+    forecast_look(&pool->forecast, now_ns);
+    facts->horizon_ns = clock_add(cold_start_ns(pool), pool->options->scale.interval_ns);
+    facts->forecast_rate = forecast_rate(&pool->forecast, facts->horizon_ns);
+    facts->mean_run_ns = pool->stats.mean_run_ns;
+    facts->inflight = pool->options->inflight;
+}
+
+static struct scale_facts scale_facts(struct pool *pool, bool ending, bool first, uint64_t now_ns) {
     const struct pool_options *options = pool->options;
-    struct scale_facts facts = {.policy = options->scale.policy,
-                                .min = draining ? 0 : options->slots_min,
-                                .max = options->slots_max,
+    bool critical = governor_pressure(pool->governor) == PRESSURE_CRITICAL;
+    struct scale_facts facts = {.policy = ending ? SCALE_ADAPTIVE : options->scale.policy,
+                                .min = ending ? 0 : pool->slots_min,
+                                .max = pool->slots_max,
                                 .able = pool_able(pool),
                                 .coming = pool_coming(pool),
                                 .waiting = pool->wish == WISH_PAUSE ? 0 : pool->queue.waiting,
-                                .idle_limit_ns = options->timeouts.idle_ns};
+                                .staged = pool->staged,
+                                .idle_limit_ns = options->timeouts.idle_ns,
+                                .no_room = critical && !first};
     for (uint32_t i = 0; i < options->slots_max; i++) {
         const struct slot *slot = &pool->slots[i];
         if (!worker_state_can_serve(slot->record.state)) continue;
         if (slot_room(slot, false) == 0) facts.busy++;
         uint64_t since_ns =
             slot->last_used_ns > slot->ready_ns ? slot->last_used_ns : slot->ready_ns;
-        if (slot->inflight == 0 && now_ns - since_ns > facts.idle_longest_ns)
+        if (slot_vacant(slot) && now_ns - since_ns > facts.idle_longest_ns)
             facts.idle_longest_ns = now_ns - since_ns;
     }
+    look_ahead(pool, &facts, now_ns);
     return facts;
 }
 
-static void start_one(struct pool *pool, uint64_t now_ns) {
-    if (pool->abandoned >= POOL_ABANDONED_MOST) return;
+static struct slot *startable(struct pool *pool, uint64_t now_ns) {
     for (uint32_t i = 0; i < pool->options->slots_max; i++) {
         struct slot *slot = &pool->slots[i];
-        if (slot->record.state != WORKER_DEAD || slot->respawn_ns > now_ns) continue;
-        life_start(pool, slot, now_ns);
-        return;
+        if (slot->record.state == WORKER_DEAD && slot->respawn_ns <= now_ns) return slot;
     }
+    return NULL;
 }
 
-/* Stops the slot that has been without work longest. */
-static void stop_one(struct pool *pool, uint64_t now_ns) {
+/* Nobody will be started, nobody is there, and those who wait are told so at once. */
+static void refuse_for_memory(struct pool *pool, uint64_t now_ns) {
+    pool->no_room = true;
+    pool->scale_ns = now_ns + ROOM_AGAIN_NS;
+    /* Without work nobody was asked to go: the first request will ask, so the gate stays open. */
+    if (pool->queue.waiting == 0 || pool_able(pool) > 0 || pool_coming(pool) > 0) return;
+    pool->no_room_until_ns = pool->scale_ns;
+    work_refuse_waiting(pool, MEMORY_EXHAUSTED, "there is no room for a worker", pool->scale_ns,
+                        now_ns);
+}
+
+/* False: no other can be started now. */
+static bool start_one(const struct pools *pools, struct pool *pool, uint64_t now_ns) {
+    struct slot *slot = startable(pool, now_ns);
+    if (slot == NULL || pool->abandoned >= POOL_ABANDONED_MOST) return false;
+    switch (room_for(pools, pool, slot, now_ns)) {
+    case ROOM_KEPT:
+        pool->no_room = false;
+        pool->no_room_until_ns = 0;
+        life_start(pool, slot, now_ns);
+        return true;
+    case ROOM_COMING: return false;
+    case ROOM_NONE: refuse_for_memory(pool, now_ns); return false;
+    }
+    return false;
+}
+
+/* Stops the slot that has been without work longest. False: none is without work. */
+static bool stop_one(struct pool *pool, uint64_t now_ns) {
     struct slot *longest = NULL;
     for (uint32_t i = 0; i < pool->options->slots_max; i++) {
         struct slot *slot = &pool->slots[i];
-        if (!worker_state_can_serve(slot->record.state) || slot->inflight > 0) continue;
+        if (!worker_state_can_serve(slot->record.state) || !slot_vacant(slot)) continue;
         if (longest == NULL || slot->last_used_ns <= longest->last_used_ns) longest = slot;
     }
     if (longest != NULL) life_stop(pool, longest, REASON_SCALE_DOWN, now_ns);
+    return longest != NULL;
 }
 
 /* Slots that would load now had their last load not failed. Nobody is started in their place: it would
@@ -110,53 +203,149 @@ static uint32_t count_held(const struct pool *pool, uint64_t now_ns) {
     return held;
 }
 
-static void resize(struct pool *pool, bool draining, uint64_t now_ns) {
-    if (draining && pool->queue.waiting == 0) return;
-    uint32_t alive = pool_able(pool) + pool_coming(pool), held = count_held(pool, now_ns);
-    uint32_t needed = draining ? 0 : pool->options->slots_min;
-    bool urgent = alive + held < needed || (alive + held == 0 && pool->queue.waiting > 0);
-    if (!urgent && now_ns < pool->scale_ns) return;
-    if (!urgent) pool->scale_ns = clock_add(now_ns, pool->options->scale.interval_ns);
-    struct scale_facts facts = scale_facts(pool, draining, now_ns);
-    struct scale_decision decision = scaler_decide(&facts);
-    for (uint32_t i = alive + held; i < decision.wanted; i++) start_one(pool, now_ns);
-    if (decision.wanted < alive) stop_one(pool, now_ns);
+static void tell_scale(struct pool *pool, const struct scale_decision *decision, uint64_t now_ns) {
+    pool_tell(pool,
+              &(struct pool_news){
+                  .kind = HAPPENING_SCALE, .why = decision->why, .number = decision->wanted},
+              now_ns);
 }
 
-/* --- settle: the drain -------------------------------------------------------------------------------- */
+static void resize(const struct pools *pools, struct pool *pool, bool draining, uint64_t now_ns) {
+    bool ending = is_ending(pool, draining);
+    if (ending && pool->queue.waiting == 0) return;
+    uint32_t alive = pool_able(pool) + pool_coming(pool), held = count_held(pool, now_ns);
+    uint32_t needed = ending ? 0 : pool->slots_min;
+    bool first = alive + held == 0 && pool->queue.waiting > 0;
+    bool urgent = first || (alive + held < needed && !pool->no_room);
+    if (!urgent && now_ns < pool->scale_ns) return;
+    if (!urgent) {
+        pool->scale_ns = clock_add(now_ns, pool->options->scale.interval_ns);
+        pool->no_room = false; /* until it is refused again */
+    }
+    struct scale_facts facts = scale_facts(pool, ending, first, now_ns);
+    struct scale_decision decision = scaler_decide(&facts);
+    bool changed = false;
+    for (uint32_t i = alive + held; i < decision.wanted && start_one(pools, pool, now_ns); i++)
+        changed = true;
+    if (decision.wanted < alive || alive > pool->slots_max) changed = stop_one(pool, now_ns);
+    if (changed) tell_scale(pool, &decision, now_ns);
+}
 
-static void drain(struct pool *pool, bool time_is_over, uint64_t now_ns) {
+/* --- settle: the end of a pool -------------------------------------------------------------------------- */
+
+static void end_pool(struct pool *pool, bool time_is_over, enum reason why, uint64_t now_ns) {
     if (time_is_over) work_abandon(pool, now_ns);
     if (pool->queue.live > 0) return;
+    /* Their bodies are accounted for by the front ends, which go before the pools do. */
+    if (why == REASON_DRAIN && pool_empty(pool)) quarantine_free(&pool->quarantine);
     for (uint32_t i = 0; i < pool->options->slots_max; i++) {
         struct slot *slot = &pool->slots[i];
         /* With nothing live, a slot that still works does so for nobody. */
-        if (time_is_over || slot->inflight > 0)
-            life_kill(pool, slot, REASON_DRAIN, now_ns);
+        if (time_is_over || !slot_vacant(slot) || slot->checking)
+            life_kill(pool, slot, why, now_ns);
         else
-            life_stop(pool, slot, REASON_DRAIN, now_ns);
+            life_stop(pool, slot, why, now_ns);
     }
 }
 
-/* --- settle: what the gate is told ------------------------------------------------------------------- */
+/* --- settle: the breaker ------------------------------------------------------------------------------- */
 
-static enum outcome refusal(const struct pool *pool, bool draining, uint64_t now_ns) {
-    if (draining || pool->wish == WISH_DRAIN) return SHUTTING_DOWN;
-    bool none = pool_able(pool) == 0 && pool_coming(pool) == 0;
-    if (none && pool->backoff_until_ns > now_ns) return SPAWN_FAILED;
-    if (pool_is_given_up(pool)) return NO_WORKERS;
-    return pool->wish == WISH_UNLOAD ? NO_WORKERS : OK;
+static void watch_breaker(struct pool *pool, uint64_t now_ns) {
+    breaker_tick(&pool->breaker, now_ns);
+    if (pool->breaker.era == pool->breaker_seen) return;
+    enum breaker_state state = pool->breaker.state;
+    pool_tell(pool,
+              &(struct pool_news){.kind = HAPPENING_BREAKER,
+                                  .from = breaker_state_name(pool->breaker_was),
+                                  .to = breaker_state_name(state)},
+              now_ns);
+    pool->breaker_seen = pool->breaker.era;
+    pool->breaker_was = state;
+    if (state != BREAKER_OPEN) return;
+    dispatch_recall_all(pool, now_ns);
+    pool->breaker.rejections += pool->queue.waiting;
+    work_refuse_waiting(pool, CIRCUIT_OPEN, "the pool's workers fail", pool->breaker.open_until_ns,
+                        now_ns);
 }
+
+/* --- settle: what the gate is told ------------------------------------------------------------------- */
 
 static uint64_t earlier(uint64_t a_ns, uint64_t b_ns) {
     return a_ns < b_ns ? a_ns : b_ns;
 }
 
+/* In the order of precedence. */
+static enum outcome refusal(const struct pool *pool, bool draining, uint64_t now_ns,
+                            uint64_t *until_ns) {
+    bool none = pool_able(pool) == 0 && pool_coming(pool) == 0;
+    *until_ns = 0;
+    if (draining || pool->wish == WISH_DRAIN) return SHUTTING_DOWN;
+    if (pool->breaker.state == BREAKER_OPEN) {
+        *until_ns = pool->breaker.open_until_ns;
+        return CIRCUIT_OPEN;
+    }
+    if (none && pool->no_room_until_ns > now_ns) {
+        *until_ns = pool->no_room_until_ns;
+        return MEMORY_EXHAUSTED;
+    }
+    if (none && pool->backoff_until_ns > now_ns) {
+        *until_ns = pool->backoff_until_ns;
+        return SPAWN_FAILED;
+    }
+    if (pool_is_given_up(pool)) return NO_WORKERS;
+    return pool->wish == WISH_UNLOAD ? NO_WORKERS : OK;
+}
+
+/* While half-open: what is still under way from before, and the probes. */
+static uint32_t ceiling(const struct pool *pool) {
+    if (pool->breaker.state != BREAKER_HALF_OPEN) return 0;
+    uint32_t older = pool->queue.live - pool->queue.waiting;
+    older = older > pool->breaker.probing ? older - pool->breaker.probing : 0;
+    return older + pool->breaker.options.probes;
+}
+
+static void tell_gate(struct pool *pool, bool draining, uint64_t now_ns) {
+    struct admission_view view = {.places = pool_places(pool),
+                                  .ceiling = ceiling(pool),
+                                  .mean_run_ns = pool->stats.mean_run_ns};
+    view.refusal = refusal(pool, draining, now_ns, &view.refusal_until_ns);
+    /* With several tenants only the loop can say how long one of them waits. */
+    for (int i = 0; pool->queue.tenants_live <= 1 && i < PRIORITY_COUNT; i++)
+        view.needs_ns[i] = work_needs(pool, NULL, (enum priority)i);
+    admission_update(&pool->admission, &view);
+}
+
+/* --- settle: nothing may be left undone --------------------------------------------------------------- */
+
+/* A slot with room beside work that may go to it, after everything was matched: it must not be. */
+static void watch_free(struct pool *pool, uint64_t now_ns) {
+    bool beside = false;
+    if (pool->queue.waiting > 0 && pool->wish != WISH_PAUSE && breaker_room(&pool->breaker) > 0 &&
+        pool->ripe_ns == CLOCK_NEVER) {
+        const struct request *first = request_queue_first(&pool->queue, now_ns);
+        for (uint32_t i = 0; i < pool->options->slots_max; i++)
+            beside = beside || slot_room(&pool->slots[i], first->solo || pool->solo_next) > 0;
+    }
+    if (!beside) {
+        pool->free_beside_ns = 0;
+    } else if (pool->free_beside_ns == 0) {
+        pool->free_beside_ns = now_ns;
+    } else if (now_ns - pool->free_beside_ns > ALARM_NS) {
+        pool->free_beside_ns = now_ns;
+        pool->totals.alarms++;
+        pool_tell(pool,
+                  &(struct pool_news){.kind = HAPPENING_ALARM,
+                                      .why = "work waits beside a free slot",
+                                      .number = pool->queue.waiting},
+                  now_ns);
+    }
+}
+
 /* When the pool must be looked at again though nothing happens. */
-static uint64_t next_moment(const struct pool *pool, uint64_t now_ns) {
+static uint64_t next_moment(const struct pool *pool, bool draining, uint64_t now_ns) {
     uint64_t next_ns = request_queue_next_deadline(&pool->queue);
-    bool wants =
-        pool_able(pool) + pool_coming(pool) < pool->options->slots_min || pool->queue.waiting > 0;
+    uint32_t min = is_ending(pool, draining) ? 0 : pool->slots_min;
+    bool wants = pool_able(pool) + pool_coming(pool) < min || pool->queue.waiting > 0;
     for (uint32_t i = 0; i < pool->options->slots_max; i++) {
         const struct slot *slot = &pool->slots[i];
         next_ns = earlier(next_ns, slot_next_ns(slot));
@@ -164,27 +353,58 @@ static uint64_t next_moment(const struct pool *pool, uint64_t now_ns) {
             next_ns = earlier(next_ns, slot->respawn_ns);
     }
     if (pool->backoff_until_ns > now_ns) next_ns = earlier(next_ns, pool->backoff_until_ns);
-    return pool->queue.waiting > 0 && pool->scale_ns > now_ns ? earlier(next_ns, pool->scale_ns)
-                                                              : next_ns;
+    if (pool->no_room_until_ns > now_ns) next_ns = earlier(next_ns, pool->no_room_until_ns);
+    next_ns = earlier(next_ns, earlier(breaker_next_ns(&pool->breaker), pool->ripe_ns));
+    bool looks = pool->queue.waiting > 0 || pool->no_room;
+    return looks && pool->scale_ns > now_ns ? earlier(next_ns, pool->scale_ns) : next_ns;
 }
 
-static uint64_t settle_pool(struct orchestrator *orchestrator, struct pool *pool, uint64_t now_ns) {
+static void settle_pool(struct orchestrator *orchestrator, struct pool *pool, uint64_t now_ns) {
+    const struct pools pools = {orchestrator->pools, orchestrator->pools_count};
     bool draining = orchestrator->draining;
     work_expire(pool, now_ns);
     for (uint32_t i = 0; i < pool->options->slots_max; i++)
-        life_tend(pool, &pool->slots[i], now_ns);
-    resize(pool, draining, now_ns);
-    work_dispatch(pool, now_ns);
-    if (draining) drain(pool, now_ns >= orchestrator->drain_until_ns, now_ns);
-    admission_update(&pool->admission, pool_places(pool), pool->stats.mean_run_ns,
-                     refusal(pool, draining, now_ns), pool->backoff_until_ns);
-    return next_moment(pool, now_ns);
+        care_tend(pool, &pool->slots[i], now_ns);
+    care_recycle(pool, now_ns);
+    watch_breaker(pool, now_ns);
+    resize(&pools, pool, draining, now_ns);
+    dispatch_run(pool, now_ns);
+    if (draining)
+        end_pool(pool, now_ns >= orchestrator->drain_until_ns, REASON_DRAIN, now_ns);
+    else if (is_ending(pool, false))
+        end_pool(pool, false, REASON_UNLOAD, now_ns);
+}
+
+/* Once all are settled: one that needed room may have made a worker of another go. */
+static uint64_t conclude_pool(struct pool *pool, bool draining, uint64_t now_ns) {
+    tell_gate(pool, draining, now_ns);
+    watch_free(pool, now_ns);
+    return next_moment(pool, draining, now_ns);
+}
+
+static void watch_pressure(struct orchestrator *orchestrator, uint64_t now_ns) {
+    const struct pools pools = {orchestrator->pools, orchestrator->pools_count};
+    enum pressure pressure = governor_pressure(&orchestrator->governor);
+    if (pressure == PRESSURE_CRITICAL) room_relieve(&pools, &orchestrator->governor, now_ns);
+    if (pressure == orchestrator->pressure) return;
+    struct happening happening = {.kind = HAPPENING_PRESSURE,
+                                  .slot = HAPPENING_NO_SLOT,
+                                  .at_ns = now_ns,
+                                  .number = governor_used(&orchestrator->governor),
+                                  .from = pressure_name(orchestrator->pressure),
+                                  .to = pressure_name(pressure)};
+    orchestrator->pressure = pressure;
+    if (orchestrator->events != NULL) event_stream_emit(orchestrator->events, &happening);
 }
 
 uint64_t orchestrator_settle(struct orchestrator *orchestrator, uint64_t now_ns) {
     uint64_t next_ns = CLOCK_NEVER;
+    watch_pressure(orchestrator, now_ns);
     for (size_t i = 0; i < orchestrator->pools_count; i++)
-        next_ns = earlier(next_ns, settle_pool(orchestrator, &orchestrator->pools[i], now_ns));
+        settle_pool(orchestrator, &orchestrator->pools[i], now_ns);
+    for (size_t i = 0; i < orchestrator->pools_count; i++)
+        next_ns = earlier(next_ns,
+                          conclude_pool(&orchestrator->pools[i], orchestrator->draining, now_ns));
     orchestrator->settled++;
     /* Once the drain's time is over everybody is being killed: what is left is to see them end. */
     return orchestrator->draining && orchestrator->drain_until_ns > now_ns

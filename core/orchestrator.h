@@ -11,7 +11,16 @@ enum event_kind {
     EVENT_SUBMIT, /* pool, request */
     EVENT_CANCEL, /* pool, id, cause */
     EVENT_WORKER, /* pool, slot, worker */
+    EVENT_MEMORY, /* memory */
+    EVENT_WISH,   /* pool, wish */
+    EVENT_SCALE,  /* pool, slots_min, slots_max */
     EVENT_DRAIN   /* until_ns */
+};
+
+/* What was weighed; 0: it could not be read. */
+struct memory_reading {
+    uint64_t total_bytes, used_bytes, gateway_bytes;
+    double stall_percent;
 };
 
 struct event {
@@ -21,22 +30,29 @@ struct event {
     uint64_t id;
     enum cancel_cause cause;
     const struct transport_event *worker;
+    enum wish wish;
+    uint32_t slots_min, slots_max;
+    const struct memory_reading *memory;
     uint64_t until_ns;
 };
 
 struct orchestrator {
     struct pool *pools;
     size_t pools_count;
-    uint64_t random;  /* state of the generator; never 0 */
-    uint64_t settled; /* settles so far */
+    struct memory_governor governor;
+    enum pressure pressure;      /* as it was last told */
+    struct event_stream *events; /* NULL: nobody listens */
+    uint64_t random;             /* state of the generator; never 0 */
+    uint64_t settled;            /* settles so far */
     bool draining;
     uint64_t drain_until_ns;
 };
 
-/* Every pool's transports must be set before the first settle. */
+/* Every pool's transports must be set before the first settle. events may be NULL. */
 enum outcome orchestrator_init(struct orchestrator *orchestrator,
-                               const struct pool_options *options, size_t count, uint64_t seed,
-                               uint64_t now_ns);
+                               const struct pool_options *options, size_t count,
+                               uint64_t memory_limit_bytes, struct event_stream *events,
+                               uint64_t seed, uint64_t now_ns);
 void orchestrator_free(struct orchestrator *orchestrator);
 
 /* The one door for everything that happens. */

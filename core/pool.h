@@ -1,40 +1,76 @@
-/* pool - one pool: its slots, its queue, its measures, and what it tells the gate.
+/* pool - one pool: its slots, its queue, its policies, its measures, and what it tells the gate.
  * thread: the pool loop; `admission` also from any thread.
  * owns:   its slots and queue. Requests are borrowed until pool_answer hands them back through done.
  * fails:  pool_init: MEMORY_EXHAUSTED. */
 #ifndef CORE_POOL_H
 #define CORE_POOL_H
 
+#include "core/event_stream.h"
 #include "core/policy/admission.h"
+#include "core/policy/circuit_breaker.h"
+#include "core/policy/codel.h"
+#include "core/policy/dedup.h"
+#include "core/policy/forecast.h"
 #include "core/policy/health.h"
+#include "core/policy/history.h"
 #include "core/policy/pool_options.h"
+#include "core/policy/quarantine.h"
 #include "core/policy/request_queue.h"
 #include "core/policy/slot.h"
 #include "core/policy/stats.h"
 #include "core/transport/transport.h"
 
-#define POOL_ABANDONED_MOST 2 /* so many threads are left behind, then no more are started */
+#define POOL_ABANDONED_MOST 2  /* so many threads are left behind, then no more are started */
+#define POOL_BATCH_SIZES    11 /* of 1, up to 2, 4, … 1,024 requests */
+
+struct pool_totals {
+    uint64_t answered, retried, crashed, restarts, cancelled, expired;
+    uint64_t unmeetable, shed, evictions, recycled, staged_back, alarms;
+    uint64_t batches, batched, batch_sizes[POOL_BATCH_SIZES];
+    uint64_t restarts_by_reason[REASON_COUNT];
+};
 
 struct pool {
     const struct pool_options *options;
-    struct slot *slots;            /* options->slots_max of them */
-    struct transport **transports; /* one for each slot; set by whoever owns the loop */
+    uint32_t slots_min, slots_max;    /* now; max is never above the slots that there are */
+    struct slot *slots;               /* options->slots_max of them */
+    struct transport **transports;    /* one for each slot; set by whoever owns the loop */
+    struct event_stream *events;      /* NULL: nobody is told */
+    struct memory_governor *governor; /* of all pools */
     struct worker_census census;
     struct request_queue queue;
+    struct dedup dedup;
+    struct circuit_breaker breaker;
+    enum breaker_state breaker_was; /* as it was last told, in the era breaker_seen */
+    uint64_t breaker_seen;
+    struct codel codel;
+    struct forecast forecast;
+    struct quarantine quarantine;
     struct admission admission;
     struct stats stats;
+    struct history *history;
+    struct pool_totals totals;
     enum wish wish;
     uint64_t able_ns;          /* since when some slot can serve; 0: none */
     uint64_t scale_ns;         /* next look at the size */
     uint64_t backoff_until_ns; /* loads failed and no slot can serve: no new start before; 0: no */
-    enum outcome load_outcome; /* what the last failed load answers: SPAWN_FAILED, SPAWN_TIMEOUT */
+    uint64_t ripe_ns;          /* when the next batch is ripe although a slot is free */
+    uint64_t free_beside_ns;   /* since when a slot is free beside eligible work; 0: it is not */
+    bool solo_next;  /* who goes next must be alone, and waits for a slot without any work */
+    uint32_t staged; /* requests handed ahead, over all slots */
+    enum priority staged_class; /* effective, of all that are staged */
+    uint32_t batch_most;        /* requests that a worker of this pool takes at once */
+    enum outcome load_outcome;  /* what the last failed load answers: SPAWN_FAILED, SPAWN_TIMEOUT */
     bool reached_min;
-    uint32_t abandoned; /* threads that hung and were left behind */
-    uint64_t answered, retried, crashed, restarts, cancelled, expired;
-    uint64_t restarts_by_reason[REASON_COUNT];
+    uint64_t
+        no_room_until_ns; /* work was refused for want of memory, as all is until then; 0: not */
+    bool no_room;         /* the memory governor refused its last load, and nobody can go */
+    uint32_t abandoned;   /* threads that hung and were left behind */
 };
 
-enum outcome pool_init(struct pool *pool, const struct pool_options *options, uint64_t now_ns);
+/* seed: of the hash by which admission tells tenants apart. */
+enum outcome pool_init(struct pool *pool, const struct pool_options *options, uint64_t seed,
+                       uint64_t now_ns);
 void pool_free(struct pool *pool);
 
 /* The sum of inflight over the slots that can work now, and how many slots that is. */
@@ -47,8 +83,27 @@ bool pool_is_given_up(const struct pool *pool);
 bool pool_empty(const struct pool *pool);
 
 /* Ends a live request: gives its permit back, sets its times and calls done, once. A request that is
- * out at a slot must have been taken from its assignment before. */
+ * out at a slot must have been taken from its assignment before, one that leads followed by nobody. */
 void pool_answer(struct pool *pool, struct request *request, enum outcome outcome,
                  enum source source, uint64_t now_ns);
+
+/* Ends a request that is not in the queue: it could not be taken up. */
+void pool_refuse_new(struct pool *pool, struct request *request, enum outcome outcome,
+                     uint64_t now_ns);
+
+/* The one way in which a slot's state moves; the listeners are told. */
+void pool_move(struct pool *pool, struct slot *slot, enum worker_state to, enum reason why,
+               uint64_t now_ns);
+
+/* Tells the listeners; nothing is made up where nobody listens. slot NULL: it is not about one. */
+struct pool_news {
+    enum happening_kind kind;
+    const struct slot *slot;
+    const struct request *request;
+    const char *from, *to; /* constant texts or NULL */
+    const char *why;       /* NULL: "" */
+    uint64_t number;
+};
+void pool_tell(struct pool *pool, const struct pool_news *news, uint64_t now_ns);
 
 #endif

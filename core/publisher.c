@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RATE_SPAN_NS (10 * CLOCK_S)
+
 /* A snapshot with room for all its parts, in one allocation that is used again and again. */
 struct copy {
     struct snapshot snapshot;
@@ -70,12 +72,25 @@ void publisher_free(struct publisher *publisher) {
 
 static const struct assignment *oldest_assignment(const struct slot *slot) {
     const struct assignment *oldest = NULL;
-    for (uint32_t i = 0; i < slot->capacity && slot->inflight > 0; i++) {
+    for (uint32_t i = 0; i < slot->places && slot->inflight > 0; i++) {
         const struct assignment *assignment = &slot->assignments[i];
-        if (assignment->request == NULL) continue;
+        if (assignment->request == NULL || assignment->staged) continue;
         if (oldest == NULL || assignment->began_ns < oldest->began_ns) oldest = assignment;
     }
     return oldest;
+}
+
+static void fill_checks(struct slot_checks *out, const struct slot *slot) {
+    struct percentiles runs = recent_percentiles(slot->runs);
+    *out = (struct slot_checks){.pong_ns = slot->pong_ns,
+                                .ping_rtt_ns = slot->ping_rtt_ns,
+                                .pings_missed = slot->pings_missed,
+                                .busy_ns = slot->busy_ns,
+                                .deep_ns = slot->deep_ns,
+                                .deep_sound = slot->deep_sound,
+                                .memory_sound = slot->resident_bytes <= slot->guard.declared_bytes,
+                                .run_p50_ns = runs.p50_ns,
+                                .run_p99_ns = runs.p99_ns};
 }
 
 static void fill_slot(struct slot_snapshot *out, const struct slot *slot) {
@@ -88,8 +103,10 @@ static void fill_slot(struct slot_snapshot *out, const struct slot *slot) {
                                   .restarts = slot->restarts,
                                   .resident_bytes = slot->resident_bytes,
                                   .inflight = slot->inflight,
+                                  .staged = slot->staged,
                                   .cold_ns = slot->cold_ns};
     memcpy(out->last_error, slot->last_error, sizeof out->last_error);
+    fill_checks(&out->checks, slot);
     out->transitions_count = worker_state_history(&slot->record, out->transitions);
     const struct assignment *current = oldest_assignment(slot);
     if (current == NULL) return;
@@ -97,7 +114,7 @@ static void fill_slot(struct slot_snapshot *out, const struct slot *slot) {
     out->current_began_ns = current->began_ns;
 }
 
-static void fill_measures(struct pool_snapshot *out, const struct pool *pool) {
+static void fill_measures(struct pool_snapshot *out, const struct pool *pool, uint64_t now_ns) {
     const struct stats *stats = &pool->stats;
     out->queue_time = stats->queue;
     out->cold_time = stats->cold;
@@ -105,58 +122,115 @@ static void fill_measures(struct pool_snapshot *out, const struct pool *pool) {
     out->cancel_time = stats->cancel;
     out->queue_recent = recent_percentiles(&stats->queue_recent);
     out->run_recent = recent_percentiles(&stats->run_recent);
+    uint32_t waits = pool->queue.waiting + pool->staged;
     out->expected_wait_ns =
-        pool->queue.waiting == 0
-            ? 0
-            : stats_expected_wait(stats->mean_run_ns, pool->queue.waiting, pool_places(pool));
+        waits == 0 ? 0 : stats_expected_wait(stats->mean_run_ns, waits, pool_places(pool));
+    out->service_rate = history_service_rate(pool->history, RATE_SPAN_NS, now_ns);
 }
 
-static void fill_pool(struct pool_snapshot *out, const struct pool *pool, bool draining,
+static void fill_tenants(struct pool_snapshot *out, const struct pool *pool, uint64_t now_ns) {
+    struct tenant_facts facts[SNAPSHOT_TENANTS];
+    out->tenants_live = pool->queue.tenants_live;
+    out->tenants_count = request_queue_tenants(&pool->queue, facts, SNAPSHOT_TENANTS, now_ns);
+    for (size_t i = 0; i < out->tenants_count; i++) {
+        struct tenant_snapshot *tenant = &out->tenants[i];
+        snprintf(tenant->name, sizeof tenant->name, "%s", facts[i].name);
+        tenant->waiting = facts[i].waiting;
+        tenant->out = facts[i].out;
+        tenant->share = facts[i].share;
+    }
+}
+
+static void fill_policies(struct pool_snapshot *out, struct pool *pool) {
+    struct admission *admission = &pool->admission;
+    const struct pool_totals *totals = &pool->totals;
+    out->breaker = pool->breaker.state;
+    out->breaker_until_ns = pool->breaker.state == BREAKER_OPEN ? pool->breaker.open_until_ns : 0;
+    out->breaker_opened = pool->breaker.opened;
+    out->breaker_rejections = atomic_load(&admission->refused) + pool->breaker.rejections;
+    out->deduplicated = pool->dedup.joined;
+    out->unmeetable = totals->unmeetable + atomic_load(&admission->unmeetable);
+    out->shed = totals->shed;
+    out->evictions = totals->evictions;
+    out->recycled = totals->recycled;
+    out->staged_back = totals->staged_back;
+    out->batches = totals->batches;
+    out->batched = totals->batched;
+    memcpy(out->batch_sizes, totals->batch_sizes, sizeof out->batch_sizes);
+    out->quarantined = pool->quarantine.count;
+    out->alarms = totals->alarms;
+}
+
+/* What is only handed ahead waits as well: it can be taken back. */
+static void count_staged(struct pool_snapshot *out, const struct pool *pool) {
+    out->waiting += pool->staged;
+    for (uint32_t i = 0; pool->staged > 0 && i < pool->options->slots_max; i++) {
+        const struct slot *slot = &pool->slots[i];
+        for (uint32_t j = 0; slot->staged > 0 && j < slot->places; j++)
+            if (slot->assignments[j].id != 0 && slot->assignments[j].staged)
+                out->by_priority[slot->assignments[j].request->priority]++;
+    }
+}
+
+static void fill_pool(struct pool_snapshot *out, struct pool *pool, bool draining,
                       uint64_t now_ns) {
     const struct pool_options *options = pool->options;
     bool backing_off = pool->backoff_until_ns > now_ns || pool->abandoned >= POOL_ABANDONED_MOST;
     uint32_t able = pool_able(pool), coming = pool_coming(pool);
     const struct slot_snapshot *slots = out->slots;
-    *out =
-        (struct pool_snapshot){.name = options->name,
-                               .capability = options->capability,
-                               .health = health_of_pool(pool->census.by_state, options->slots_min,
-                                                        pool->wish, backing_off),
-                               .wish = draining ? WISH_DRAIN : pool->wish,
-                               .required = options->required,
-                               .reached_min = pool->reached_min || options->slots_min == 0,
-                               .can_serve = able > 0 || (options->slots_min == 0 && !backing_off),
-                               .loading_first = able == 0 && coming > 0 && !pool->reached_min,
-                               .refusal = (enum outcome)atomic_load(&pool->admission.refusal),
-                               .slots_min = options->slots_min,
-                               .slots_max = options->slots_max,
-                               .live = pool->queue.live,
-                               .waiting = pool->queue.waiting,
-                               .capacity = options->queue.capacity,
-                               .bytes = atomic_load(&pool->admission.bytes),
-                               .abandoned = pool->abandoned,
-                               .answered = pool->answered,
-                               .retried = pool->retried,
-                               .crashed = pool->crashed,
-                               .restarts = pool->restarts,
-                               .cancelled = pool->cancelled,
-                               .expired = pool->expired,
-                               .slots_count = options->slots_max,
-                               .slots = slots};
+    *out = (struct pool_snapshot){
+        .name = options->name,
+        .capability = options->capability,
+        .health = health_of_pool(pool->census.by_state, pool->slots_min, pool->wish, backing_off),
+        .wish = draining ? WISH_DRAIN : pool->wish,
+        .required = options->required,
+        .reached_min = pool->reached_min || pool->slots_min == 0,
+        .can_serve = able > 0 || (pool->slots_min == 0 && !backing_off),
+        .loading_first = able == 0 && coming > 0 && !pool->reached_min,
+        .refusal = (enum outcome)atomic_load(&pool->admission.refusal),
+        .slots_min = pool->slots_min,
+        .slots_max = pool->slots_max,
+        .live = pool->queue.live,
+        .waiting = pool->queue.waiting,
+        .capacity = options->queue.capacity,
+        .bytes = atomic_load(&pool->admission.bytes),
+        .abandoned = pool->abandoned,
+        .answered = pool->totals.answered,
+        .retried = pool->totals.retried,
+        .crashed = pool->totals.crashed,
+        .restarts = pool->totals.restarts,
+        .cancelled = pool->totals.cancelled,
+        .expired = pool->totals.expired,
+        .slots_count = options->slots_max,
+        .slots = slots};
     memcpy(out->by_state, pool->census.by_state, sizeof out->by_state);
     memcpy(out->transitions_total, pool->census.moves, sizeof out->transitions_total);
     memcpy(out->by_priority, pool->queue.by_priority, sizeof out->by_priority);
-    memcpy(out->restarts_by_reason, pool->restarts_by_reason, sizeof out->restarts_by_reason);
+    memcpy(out->restarts_by_reason, pool->totals.restarts_by_reason,
+           sizeof out->restarts_by_reason);
+    count_staged(out, pool);
     out->memory_declared = options->memory_bytes * (able + coming);
     for (uint32_t i = 0; i < options->slots_max; i++)
         out->memory_resident += pool->slots[i].resident_bytes;
-    fill_measures(out, pool);
+    fill_measures(out, pool, now_ns);
+    fill_policies(out, pool);
+    fill_tenants(out, pool, now_ns);
+}
+
+static void fill_memory(struct snapshot *out, const struct memory_governor *governor) {
+    out->memory.limit_bytes = governor->limit_bytes;
+    out->memory.used_bytes = governor_used(governor);
+    out->memory.charged_bytes = governor->charged_bytes;
+    out->memory.gateway_bytes = governor->gateway_bytes;
+    out->memory.utilization = governor_utilization(governor);
+    out->memory.stall_percent = governor->stall_percent;
+    out->memory.pressure = governor_pressure(governor);
 }
 
 static void fill(struct copy *copy, const struct orchestrator *orchestrator, uint64_t now_ns) {
     struct slot_snapshot *slots = copy->slots;
     for (size_t i = 0; i < orchestrator->pools_count; i++) {
-        const struct pool *pool = &orchestrator->pools[i];
+        struct pool *pool = &orchestrator->pools[i];
         copy->pools[i].slots = slots;
         fill_pool(&copy->pools[i], pool, orchestrator->draining, now_ns);
         for (uint32_t j = 0; j < pool->options->slots_max; j++) fill_slot(slots++, &pool->slots[j]);
@@ -164,6 +238,9 @@ static void fill(struct copy *copy, const struct orchestrator *orchestrator, uin
     copy->snapshot.taken_ns = now_ns;
     copy->snapshot.settled = orchestrator->settled;
     copy->snapshot.draining = orchestrator->draining;
+    fill_memory(&copy->snapshot, &orchestrator->governor);
+    if (orchestrator->events != NULL)
+        copy->snapshot.events_lost = event_stream_lost(orchestrator->events);
     copy->snapshot.pools_count = orchestrator->pools_count;
     copy->snapshot.pools = copy->pools;
 }

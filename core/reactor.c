@@ -2,9 +2,12 @@
 
 #include "core/base/channel.h"
 #include "core/base/clock.h"
+#include "core/base/lag.h"
+#include "core/event_log.h"
 #include "core/transport/process.h"
 #include "core/transport/spawner.h"
 #include "core/transport/thread.h"
+#include "core/watchdog.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -13,9 +16,16 @@
 
 #define PUBLISH_NS   (5 * CLOCK_MS) /* the snapshot is at most so old while anything happens */
 #define HEARTBEAT_MS 1000           /* and settles so often while nothing does */
-#define STALL_NS     CLOCK_S
+#define WEIGH_NS     CLOCK_S        /* so often the machine's memory is looked at */
 
-enum reactor_message { MESSAGE_SUBMIT, MESSAGE_CANCEL, MESSAGE_DRAIN, MESSAGE_CLOSE };
+enum reactor_message {
+    MESSAGE_SUBMIT,
+    MESSAGE_CANCEL, /* number: pool and cause, id */
+    MESSAGE_WISH,   /* number: pool, id: the wish */
+    MESSAGE_SCALE,  /* number: pool, id: min and max, 32 bits each */
+    MESSAGE_DRAIN,
+    MESSAGE_CLOSE
+};
 
 /* What a transport's event needs to find its slot. */
 struct address {
@@ -33,23 +43,29 @@ struct reactor {
     uv_loop_t loop;
     pthread_t thread;
     struct orchestrator orchestrator;
+    struct event_stream *events;
+    struct event_log *event_log;
     struct publisher *publisher;
     struct channel *channel;
     struct spawner *spawner;
+    struct switchboard *switchboard;
     struct address *addresses;
     size_t slots_count;
+    struct spawn_job weighing; /* owner NULL: none is under way */
+    uint64_t weigh_ns;
+    struct watchdog_loop *watched;
     uv_prepare_t before_sleep;
     uv_check_t after_sleep;
     uv_timer_t timer;
     uint64_t timer_due_ns; /* 0: not armed */
-    uint64_t woke_ns;      /* when the loop last came back from its sleep */
     uint64_t published_ns;
     uint64_t settled_dirty; /* something happened since the last publish */
+    struct lag round;
     struct histogram lag;
     uint64_t lag_max_ns;
     gate_drained_fn *drained;
     void *drained_owner;
-    bool drained_called;
+    bool drained_called, closing;
     pthread_mutex_t drain_lock;
     struct drain_order order; /* under drain_lock: the loop takes it when told to look */
 };
@@ -78,6 +94,25 @@ static void take_drain_order(struct reactor *reactor) {
     handle(reactor, &(struct event){.kind = EVENT_DRAIN, .until_ns = order.until_ns});
 }
 
+/* How many bytes the machine has left is looked at by the spawner's thread. */
+static void on_weighed(struct spawn_job *job) {
+    struct reactor *reactor = job->owner;
+    job->owner = NULL;
+    const struct memory_reading reading = {.total_bytes = job->machine.limit_bytes,
+                                           .used_bytes = job->machine.used_bytes,
+                                           .gateway_bytes = job->resident_bytes,
+                                           .stall_percent = job->machine.stall_percent};
+    handle(reactor, &(struct event){.kind = EVENT_MEMORY, .memory = &reading});
+}
+
+static void weigh(struct reactor *reactor, uint64_t now_ns) {
+    if (now_ns < reactor->weigh_ns || reactor->weighing.owner != NULL) return;
+    reactor->weigh_ns = now_ns + WEIGH_NS;
+    reactor->weighing =
+        (struct spawn_job){.kind = SPAWN_WEIGH, .done = on_weighed, .owner = reactor};
+    spawner_submit(reactor->spawner, &reactor->weighing);
+}
+
 static void begin_close(struct reactor *reactor);
 
 static void on_messages(void *owner, const struct message *batch, size_t count) {
@@ -95,6 +130,17 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
                                             .pool = message->number >> 1,
                                             .id = message->id,
                                             .cause = (enum cancel_cause)(message->number & 1)});
+            break;
+        case MESSAGE_WISH:
+            handle(reactor, &(struct event){.kind = EVENT_WISH,
+                                            .pool = message->number,
+                                            .wish = (enum wish)message->id});
+            break;
+        case MESSAGE_SCALE:
+            handle(reactor, &(struct event){.kind = EVENT_SCALE,
+                                            .pool = message->number,
+                                            .slots_min = (uint32_t)(message->id >> 32),
+                                            .slots_max = (uint32_t)message->id});
             break;
         case MESSAGE_DRAIN: take_drain_order(reactor); break;
         case MESSAGE_CLOSE: begin_close(reactor); return;
@@ -135,6 +181,7 @@ static uint64_t publish(struct reactor *reactor, uint64_t now_ns) {
 static void on_before_sleep(uv_prepare_t *prepare) {
     struct reactor *reactor = prepare->data;
     uint64_t now_ns = clock_now_ns();
+    if (!reactor->closing) weigh(reactor, now_ns);
     uint64_t next_ns = orchestrator_settle(&reactor->orchestrator, now_ns);
     uint64_t publish_ns = publish(reactor, now_ns);
     arm(reactor, publish_ns < next_ns ? publish_ns : next_ns, now_ns);
@@ -144,14 +191,16 @@ static void on_before_sleep(uv_prepare_t *prepare) {
         publish(reactor, now_ns);
         reactor->drained(reactor->drained_owner);
     }
-    uint64_t lag_ns = clock_now_ns() - reactor->woke_ns; /* the round's work: what others waited */
+    uint64_t end_ns = clock_now_ns();
+    uint64_t lag_ns = lag_round(&reactor->round, &reactor->loop, end_ns);
     histogram_add(&reactor->lag, lag_ns);
     if (lag_ns > reactor->lag_max_ns) reactor->lag_max_ns = lag_ns;
+    watchdog_leave(reactor->watched, end_ns);
 }
 
 static void on_after_sleep(uv_check_t *check) {
     struct reactor *reactor = check->data;
-    reactor->woke_ns = clock_now_ns();
+    watchdog_enter(reactor->watched, clock_now_ns());
 }
 
 /* --- life ------------------------------------------------------------------------------------------------- */
@@ -162,15 +211,18 @@ static enum outcome open_transport(struct transport **out, const struct address 
     uv_loop_t *loop = &address->reactor->loop;
     void *owner = (void *)(uintptr_t)address;
     if (pool->isolation == ISOLATION_THREAD)
-        return thread_open(out, &(struct thread_options){.loop = loop,
-                                                         .pool = pool,
-                                                         .slot = address->slot,
-                                                         .plugin_folder = options->plugin_folder,
-                                                         .run = options->thread_worker,
-                                                         .fn = on_worker,
-                                                         .owner = owner});
+        return thread_open(out,
+                           &(struct thread_options){.loop = loop,
+                                                    .pool = pool,
+                                                    .slot = address->slot,
+                                                    .switchboard = address->reactor->switchboard,
+                                                    .plugin_folder = options->plugin_folder,
+                                                    .run = options->thread_worker,
+                                                    .fn = on_worker,
+                                                    .owner = owner});
     return process_open(out, &(struct process_options){.loop = loop,
                                                        .spawner = address->reactor->spawner,
+                                                       .switchboard = address->reactor->switchboard,
                                                        .pool = pool,
                                                        .slot = address->slot,
                                                        .worker_program = options->worker_program,
@@ -202,7 +254,9 @@ static void close_transports(struct reactor *reactor) {
 }
 
 static void begin_close(struct reactor *reactor) {
+    reactor->closing = true;
     close_transports(reactor);
+    switchboard_close(reactor->switchboard);
     spawner_close(reactor->spawner);
     uv_close((uv_handle_t *)&reactor->before_sleep, NULL);
     uv_close((uv_handle_t *)&reactor->after_sleep, NULL);
@@ -221,8 +275,10 @@ static void open_hooks(struct reactor *reactor) {
 
 static void *run(void *argument) {
     struct reactor *reactor = argument;
-    reactor->woke_ns = clock_now_ns();
+    lag_begin(&reactor->round, &reactor->loop, clock_now_ns());
+    reactor->watched = watchdog_watch("pool");
     uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    watchdog_unwatch(reactor->watched);
     int closed = uv_loop_close(&reactor->loop);
     assert(closed == 0);
     return NULL;
@@ -242,9 +298,16 @@ static size_t channel_capacity(const struct gate_options *options) {
 static void reactor_free(struct reactor *reactor) {
     if (reactor->publisher != NULL) publisher_free(reactor->publisher);
     orchestrator_free(&reactor->orchestrator);
+    event_log_close(reactor->event_log);
+    event_stream_close(reactor->events);
     free(reactor->addresses);
     pthread_mutex_destroy(&reactor->drain_lock);
     free(reactor);
+}
+
+static enum outcome open_events(struct reactor *reactor) {
+    enum outcome outcome = event_stream_open(&reactor->events);
+    return outcome != OK ? outcome : event_log_open(&reactor->event_log, reactor->events);
 }
 
 /* What runs before the thread does; a failure here is fatal at start and leaves the loop to the end of
@@ -253,8 +316,10 @@ static enum outcome prepare(struct reactor *reactor, const struct gate_options *
     uint64_t seed = clock_now_ns();
     ssize_t filled = getrandom(&seed, sizeof seed, GRND_NONBLOCK);
     (void)filled; /* the time is seed enough for jitter */
-    enum outcome outcome = orchestrator_init(&reactor->orchestrator, options->pools,
-                                             options->pools_count, seed, clock_now_ns());
+    enum outcome outcome = open_events(reactor);
+    if (outcome != OK) return outcome;
+    outcome = orchestrator_init(&reactor->orchestrator, options->pools, options->pools_count,
+                                options->memory_limit_bytes, reactor->events, seed, clock_now_ns());
     if (outcome != OK) return outcome;
     for (size_t i = 0; i < options->pools_count; i++)
         reactor->slots_count += options->pools[i].slots_max;
@@ -265,7 +330,10 @@ static enum outcome prepare(struct reactor *reactor, const struct gate_options *
     outcome = channel_open(&reactor->channel, &reactor->loop, channel_capacity(options),
                            on_messages, reactor);
     if (outcome != OK) return outcome;
-    outcome = spawner_open(&reactor->spawner, &reactor->loop, reactor->slots_count * 2 + 1);
+    /* Before the loop's own hooks, so that it wakes workers behind them. */
+    outcome = switchboard_open(&reactor->switchboard, &reactor->loop);
+    if (outcome != OK) return outcome;
+    outcome = spawner_open(&reactor->spawner, &reactor->loop, reactor->slots_count * 2 + 2);
     return outcome != OK ? outcome : open_transports(reactor, options);
 }
 
@@ -294,6 +362,15 @@ enum outcome reactor_cancel(struct reactor *reactor, uint32_t pool, uint64_t id,
         (struct message){.kind = MESSAGE_CANCEL, .number = pool << 1 | (cause & 1), .id = id});
 }
 
+void reactor_order(struct reactor *reactor, const struct event *event) {
+    bool wish = event->kind == EVENT_WISH;
+    uint64_t range = (uint64_t)event->slots_min << 32 | event->slots_max;
+    channel_try_send(reactor->channel,
+                     (struct message){.kind = wish ? MESSAGE_WISH : MESSAGE_SCALE,
+                                      .number = event->pool,
+                                      .id = wish ? (uint64_t)event->wish : range});
+}
+
 void reactor_drain(struct reactor *reactor, uint64_t until_ns, gate_drained_fn *drained,
                    void *owner) {
     pthread_mutex_lock(&reactor->drain_lock);
@@ -314,4 +391,8 @@ struct admission *reactor_admission(struct reactor *reactor, uint32_t pool) {
 
 struct publisher *reactor_publisher(struct reactor *reactor) {
     return reactor->publisher;
+}
+
+struct event_stream *reactor_events(struct reactor *reactor) {
+    return reactor->events;
 }

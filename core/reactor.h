@@ -16,6 +16,8 @@ enum outcome reactor_open(struct reactor **out, const struct gate_options *optio
 enum outcome reactor_submit(struct reactor *reactor, struct request *request);
 enum outcome reactor_cancel(struct reactor *reactor, uint32_t pool, uint64_t id,
                             enum cancel_cause cause);
+/* An administrator's event: EVENT_WISH or EVENT_SCALE. */
+void reactor_order(struct reactor *reactor, const struct event *event);
 /* drained is called once on the loop, when nothing is live and no worker is left. */
 void reactor_drain(struct reactor *reactor, uint64_t until_ns, gate_drained_fn *drained,
                    void *owner);
@@ -24,5 +26,6 @@ void reactor_close(struct reactor *reactor);
 
 struct admission *reactor_admission(struct reactor *reactor, uint32_t pool);
 struct publisher *reactor_publisher(struct reactor *reactor);
+struct event_stream *reactor_events(struct reactor *reactor);
 
 #endif

@@ -25,10 +25,10 @@ struct slot_checks {
     uint64_t pong_ns;     /* when the last pong came; 0: none yet */
     uint64_t ping_rtt_ns; /* how long it took */
     uint32_t pings_missed;
-    uint64_t busy_ns;      /* as the worker said: how long its current request ran then */
-    uint64_t deep_ns;      /* when the last deep check ended; 0: none yet */
-    bool deep_sound;       /* what it found */
-    bool memory_sound;     /* resident within the declared */
+    uint64_t busy_ns;                /* as the worker said: how long its current request ran then */
+    uint64_t deep_ns;                /* when the last deep check ended; 0: none yet */
+    bool deep_sound;                 /* what it found */
+    bool memory_sound;               /* resident within the declared */
     uint64_t run_p50_ns, run_p99_ns; /* of this slot's last window; 0: nothing was run */
 };
 
@@ -101,7 +101,7 @@ struct snapshot {
     bool draining;
     struct {
         uint64_t limit_bytes, used_bytes, charged_bytes, gateway_bytes; /* limit 0: unknown */
-        double utilization, stall_percent;                              /* stall negative: unknown */
+        double utilization, stall_percent; /* stall negative: unknown */
         enum pressure pressure;
     } memory;
     uint64_t events_lost; /* by listeners that were too slow */

@@ -1,65 +1,123 @@
 #include "core/work.h"
 
 #include "core/base/clock.h"
-#include "core/policy/pick.h"
+#include "core/dispatch.h"
+#include "core/execution.h"
 
 #include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* After its own deadline a worker has so long to notice the cancel before it is terminated. */
 #define DEADLINE_GRACE_NS CLOCK_S
 /* Retries that mark nobody (a kill from outside) end after so many attempts beyond retry.crashes. */
 #define UNMARKED_ATTEMPTS 3
+/* A request that is let in and then ends just too late has cost a run for nothing: what it needs is taken
+ * as this part of the wait longer than estimated, and as half a run. */
+#define MARGIN_PART 8
+/* A buried body up to this size is named by its digest: half a millisecond of the loop. */
+#define DIGEST_BYTES ((size_t)4 * 1024 * 1024)
+
+/* --- in ---------------------------------------------------------------------------------------------- */
+
+uint64_t work_needs(const struct pool *pool, const char *tenant, enum priority priority) {
+    uint32_t places = pool_places(pool);
+    uint64_t mean_ns = pool->stats.mean_run_ns;
+    if (pool->options->queue.overload != OVERLOAD_SHED || mean_ns == 0 || places == 0) return 0;
+    uint64_t ahead = request_queue_ahead(&pool->queue, tenant, priority);
+    if (ahead == 0) return 0; /* it starts now, or as soon as any slot is done: let it try */
+    uint64_t wait_ns = history_expected_wait(mean_ns, places, ahead + pool->staged, 1);
+    uint64_t margin_ns = wait_ns / MARGIN_PART + mean_ns / 2;
+    return clock_add(clock_add(wait_ns, mean_ns), margin_ns);
+}
+
+static bool is_meetable(const struct pool *pool, const struct request *request, uint64_t now_ns) {
+    if (request->deadline_ns == CLOCK_NEVER) return true;
+    uint64_t needs_ns = work_needs(pool, request->tenant, request->priority);
+    return needs_ns == 0 || clock_add(now_ns, needs_ns) <= request->deadline_ns;
+}
+
+/* Refused although it was admitted: what it was admitted by has changed since, or only the loop knows. */
+static enum outcome second_look(struct pool *pool, struct request *request, bool unmeetable,
+                                uint64_t now_ns) {
+    bool nobody = request->cold && pool_coming(pool) == 0;
+    if (pool->breaker.state == BREAKER_OPEN && pool->breaker.open_until_ns > now_ns) {
+        request->retry_after_ns = pool->breaker.open_until_ns - now_ns;
+        pool->breaker.rejections++;
+        return CIRCUIT_OPEN;
+    }
+    if (nobody && pool->no_room_until_ns > now_ns) {
+        request->retry_after_ns = pool->no_room_until_ns - now_ns;
+        return MEMORY_EXHAUSTED;
+    }
+    if (nobody && pool->backoff_until_ns > now_ns) {
+        request->retry_after_ns = pool->backoff_until_ns - now_ns;
+        return SPAWN_FAILED;
+    }
+    if (pool_is_given_up(pool)) return NO_WORKERS;
+    if (!unmeetable) return OK;
+    pool->totals.unmeetable++;
+    request_explain(request, "what waits before it takes longer than its deadline leaves");
+    return DEADLINE_UNMEETABLE;
+}
+
+static bool join(struct pool *pool, struct request *request, uint64_t now_ns) {
+    if (pool->options->queue.dedup_ns == 0) return false;
+    struct request *leader = dedup_find(&pool->dedup, request, now_ns);
+    if (leader == NULL) return false;
+    if (execution_join(pool, leader, request, now_ns) != OK) return false;
+    pool->dedup.joined++;
+    return true;
+}
 
 void work_submit(struct pool *pool, struct request *request, uint64_t now_ns) {
     request->cold = pool_able(pool) == 0;
-    request_queue_add(&pool->queue, request);
-    bool hopeless = request->cold && pool_coming(pool) == 0 && pool->backoff_until_ns > now_ns;
-    if (hopeless) { /* admitted just before the load failed */
-        request->retry_after_ns = pool->backoff_until_ns - now_ns;
-        pool_answer(pool, request, SPAWN_FAILED, SOURCE_GATEWAY, now_ns);
-    } else if (pool_is_given_up(pool)) {
-        pool_answer(pool, request, NO_WORKERS, SOURCE_GATEWAY, now_ns);
+    forecast_arrival(&pool->forecast);
+    if (join(pool, request, now_ns)) return;
+    bool unmeetable = !is_meetable(pool, request, now_ns);
+    if (request_queue_add(&pool->queue, request, now_ns) != OK) {
+        pool_refuse_new(pool, request, MEMORY_EXHAUSTED, now_ns);
+        return;
     }
+    enum outcome outcome = second_look(pool, request, unmeetable, now_ns);
+    if (outcome != OK)
+        pool_answer(pool, request, outcome, SOURCE_GATEWAY, now_ns);
+    else if (pool->options->queue.dedup_ns > 0)
+        dedup_lead(&pool->dedup, request, now_ns);
 }
 
 /* --- leaving early ----------------------------------------------------------------------------- */
 
-static struct slot *slot_of(struct pool *pool, const struct request *request) {
-    assert(request->slot < pool->options->slots_max);
-    return &pool->slots[request->slot];
-}
-
-/* Takes the request from the worker that has it, which is told to stop and has until stop_ns. */
-static void detach(struct pool *pool, struct request *request, enum reason why, uint64_t stop_ns,
-                   uint64_t now_ns) {
-    struct slot *slot = slot_of(pool, request);
-    struct assignment *assignment = slot_find(slot, request->id);
-    assert(assignment != NULL && assignment->request == request);
-    assignment->request = NULL;
-    assignment->given_up_ns = now_ns;
-    assignment->stop_ns = stop_ns;
-    assignment->stop_why = why;
-    struct transport *transport = pool->transports[slot->index];
-    transport->calls->cancel(transport, request->id);
+/* Takes it from where it is; its run goes on if somebody else waits for the same. */
+static void withdraw(struct pool *pool, struct request *request, enum reason why, uint64_t stop_ns,
+                     uint64_t now_ns) {
+    if (request->state == REQUEST_RUNNING && !execution_has_heir(request))
+        dispatch_withdraw(pool, request, why, stop_ns, now_ns);
 }
 
 void work_cancel(struct pool *pool, uint64_t id, enum cancel_cause cause, uint64_t now_ns) {
     struct request *request = request_queue_find(&pool->queue, id);
     if (request == NULL) return;
-    if (request->state == REQUEST_RUNNING)
-        detach(pool, request, REASON_CANCEL, clock_add(now_ns, pool->options->timeouts.cancel_ns),
-               now_ns);
+    withdraw(pool, request, REASON_CANCEL, clock_add(now_ns, pool->options->timeouts.cancel_ns),
+             now_ns);
     request_explain(request, "%s",
                     cause == CANCEL_CLIENT_GONE ? "the client left" : "cancelled on request");
-    pool->cancelled++;
-    pool_answer(pool, request, CANCELLED, SOURCE_GATEWAY, now_ns);
+    pool->totals.cancelled++;
+    execution_leave(pool, request, CANCELLED, SOURCE_GATEWAY, now_ns);
+}
+
+/* A staged one that is taken back only now has waited all the time. */
+static bool has_begun(const struct request *request) {
+    return request->state == REQUEST_RUNNING ||
+           (request->state == REQUEST_FOLLOWING && request->leader->state == REQUEST_RUNNING);
 }
 
 static void expire(struct pool *pool, struct request *request, uint64_t now_ns) {
     enum outcome outcome = DEADLINE_EXCEEDED;
     double limit_s = (double)(request->deadline_ns - request->arrived_ns) / (double)CLOCK_S;
-    if (request->state == REQUEST_RUNNING) {
-        detach(pool, request, REASON_DEADLINE, now_ns + DEADLINE_GRACE_NS, now_ns);
+    withdraw(pool, request, REASON_DEADLINE, now_ns + DEADLINE_GRACE_NS, now_ns);
+    if (has_begun(request)) {
         request_explain(request, "still running after %.3f s", limit_s);
     } else if (pool->wish == WISH_PAUSE) {
         outcome = PAUSED;
@@ -67,63 +125,14 @@ static void expire(struct pool *pool, struct request *request, uint64_t now_ns) 
     } else {
         request_explain(request, "still waiting after %.3f s", limit_s);
     }
-    pool->expired++;
-    pool_answer(pool, request, outcome, SOURCE_GATEWAY, now_ns);
+    pool->totals.expired++;
+    execution_leave(pool, request, outcome, SOURCE_GATEWAY, now_ns);
 }
 
 void work_expire(struct pool *pool, uint64_t now_ns) {
     struct request *request;
     while ((request = request_queue_expired(&pool->queue, now_ns)) != NULL)
         expire(pool, request, now_ns);
-}
-
-/* --- to a slot ----------------------------------------------------------------------------------- */
-
-static void occupy(struct slot *slot, uint64_t now_ns) {
-    bool moved = true;
-    if (slot->record.state == WORKER_IDLE)
-        moved = worker_state_move(&slot->record, WORKER_READY, REASON_REQUEST, now_ns);
-    if (slot->record.state == WORKER_READY)
-        moved = worker_state_move(&slot->record, WORKER_PROCESSING, REASON_REQUEST, now_ns);
-    assert(moved && slot->record.state == WORKER_PROCESSING);
-    slot->quiet_ns = CLOCK_NEVER;
-}
-
-/* The last piece of work is gone: ready again. */
-static void vacate(struct slot *slot, uint64_t now_ns) {
-    if (slot->inflight > 0 || slot->record.state != WORKER_PROCESSING) return;
-    bool moved = worker_state_move(&slot->record, WORKER_READY, REASON_ANSWERED, now_ns);
-    assert(moved);
-    slot->last_used_ns = now_ns;
-    slot->quiet_ns = now_ns + SLOT_QUIET_NS;
-}
-
-static void hand_over(struct pool *pool, struct slot *slot, struct request *request,
-                      uint64_t now_ns) {
-    request_queue_take(&pool->queue, request);
-    request->slot = slot->index;
-    request->attempts++;
-    request->began_ns = now_ns;
-    struct assignment *assignment = slot_assign(slot, request, now_ns);
-    occupy(slot, now_ns);
-    struct transport *transport = pool->transports[slot->index];
-    enum outcome outcome = transport->calls->send(transport, request, now_ns);
-    if (outcome == OK) return;
-    slot_unassign(slot, assignment);
-    vacate(slot, now_ns);
-    request_explain(request, "the request could not be handed to %s/%u", pool->options->name,
-                    slot->index);
-    pool_answer(pool, request, outcome, SOURCE_GATEWAY, now_ns);
-}
-
-void work_dispatch(struct pool *pool, uint64_t now_ns) {
-    if (pool->wish == WISH_PAUSE) return;
-    struct request *request;
-    while ((request = request_queue_first(&pool->queue)) != NULL) {
-        struct slot *slot = pick_least_loaded(pool->slots, pool->options->slots_max, request->solo);
-        if (slot == NULL) return;
-        hand_over(pool, slot, request, now_ns);
-    }
 }
 
 /* --- and back ------------------------------------------------------------------------------------ */
@@ -135,11 +144,21 @@ static void answer_error(struct pool *pool, struct slot *slot, struct request *r
                                             [WORKER_SAID_UNSUPPORTED] = UNSUPPORTED_MEDIA_TYPE,
                                             [WORKER_SAID_CANCELLED] = CANCELLED};
     request_explain(request, "%s", event->text);
-    if (event->error == WORKER_SAID_FAILED) {
+    bool failed = event->error == WORKER_SAID_FAILED;
+    if (failed) {
         slot->errors++;
         slot_blame(slot, event->text);
     }
-    pool_answer(pool, request, outcomes[event->error], SOURCE_WORKER, now_ns);
+    dispatch_verdict(pool, request, failed ? BREAKER_FAILURE : BREAKER_NEUTRAL, now_ns);
+    execution_end(pool, request, outcomes[event->error], SOURCE_WORKER, now_ns);
+}
+
+static void answer_reply(struct pool *pool, struct request *request,
+                         const struct transport_event *event, uint64_t now_ns) {
+    request->reply = *event->reply;
+    *event->reply = (struct reply){0};
+    dispatch_verdict(pool, request, BREAKER_SUCCESS, now_ns);
+    execution_end(pool, request, OK, SOURCE_WORKER, now_ns);
 }
 
 bool work_replied(struct pool *pool, struct slot *slot, const struct transport_event *event,
@@ -149,46 +168,80 @@ bool work_replied(struct pool *pool, struct slot *slot, const struct transport_e
     struct request *request = assignment->request;
     if (assignment->given_up_ns > 0)
         histogram_add(&pool->stats.cancel, now_ns - assignment->given_up_ns);
+    recent_add(slot->runs, now_ns - assignment->began_ns, now_ns);
+    pool->staged -= assignment->staged;
     slot_unassign(slot, assignment);
     slot->requests++;
+    slot->run_requests++;
     slot->failures = 0;
-    vacate(slot, now_ns);
+    dispatch_vacate(pool, slot, now_ns);
     if (request == NULL) return true; /* answered early: nobody waits for this any more */
-    if (event->kind == TRANSPORT_REPLY) {
-        request->reply = *event->reply;
-        *event->reply = (struct reply){0};
-        pool_answer(pool, request, OK, SOURCE_WORKER, now_ns);
-    } else {
+    if (event->kind == TRANSPORT_REPLY)
+        answer_reply(pool, request, event, now_ns);
+    else
         answer_error(pool, slot, request, event, now_ns);
-    }
     return true;
 }
 
 /* --- the worker is gone ------------------------------------------------------------------------------ */
 
+static void mark(struct request *request, uint32_t slot, const char *how, uint64_t now_ns) {
+    request->marks++;
+    if (request->evidence == NULL) request->evidence = calloc(1, sizeof *request->evidence);
+    if (request->evidence == NULL) return; /* the mark counts without its evidence */
+    struct request_evidence *evidence = request->evidence;
+    if (evidence->count >= QUARANTINE_MARKS)
+        memmove(evidence->marks, evidence->marks + 1,
+                (QUARANTINE_MARKS - 1) * sizeof evidence->marks[0]);
+    uint32_t at = evidence->count < QUARANTINE_MARKS ? evidence->count : QUARANTINE_MARKS - 1;
+    evidence->marks[at] = (struct quarantine_mark){.at_ns = now_ns, .slot = slot};
+    snprintf(evidence->marks[at].how, sizeof evidence->marks[at].how, "%s", how);
+    evidence->count++;
+}
+
+static void bury(struct pool *pool, struct request *request, uint64_t now_ns) {
+    size_t bytes = request->body != NULL ? request->body->bytes : 0;
+    bool known = request->digest[0] != 0 || request->digest[1] != 0;
+    if (!known && bytes <= DIGEST_BYTES) dedup_digest(request);
+    const struct request_evidence *evidence = request->evidence;
+    quarantine_add(&pool->quarantine, request, evidence != NULL ? evidence->marks : NULL,
+                   evidence != NULL ? evidence->count : 0, now_ns);
+    pool_tell(pool,
+              &(struct pool_news){.kind = HAPPENING_QUARANTINE,
+                                  .slot = &pool->slots[request->slot],
+                                  .request = request,
+                                  .why = request->detail,
+                                  .number = request->marks},
+              now_ns);
+}
+
 static void retry_or_answer(struct pool *pool, struct request *request, bool alone,
                             enum blame blame, const char *what, uint64_t now_ns) {
     uint32_t crashes = pool->options->retry_crashes;
-    if (alone && blame == BLAME_REQUEST) request->marks++;
+    bool to_blame = blame == BLAME_REQUEST;
+    dispatch_verdict(pool, request, to_blame ? BREAKER_FAILURE : BREAKER_NEUTRAL, now_ns);
+    if (alone && to_blame) mark(request, request->slot, what, now_ns);
     if (!alone) request->solo = true;
     bool again = crashes > 0 && request->marks <= crashes &&
-                 request->attempts <= crashes + UNMARKED_ATTEMPTS;
-    pool->crashed++;
+                 request->attempts <= crashes + UNMARKED_ATTEMPTS && !request->streaming;
+    pool->totals.crashed++;
     if (again) {
-        request_queue_return(&pool->queue, request);
-        pool->retried++;
+        request_queue_return(&pool->queue, request, now_ns);
+        pool->totals.retried++;
         return;
     }
     enum outcome outcome = request->marks >= 2 ? QUARANTINED : WORKER_CRASHED;
     request_explain(request, "%s/%u: %s (attempt %u)", pool->options->name, request->slot, what,
                     request->attempts);
-    pool_answer(pool, request, outcome, SOURCE_WORKER, now_ns);
+    if (outcome == QUARANTINED) bury(pool, request, now_ns);
+    execution_end(pool, request, outcome, SOURCE_WORKER, now_ns);
 }
 
 void work_lost(struct pool *pool, struct slot *slot, enum blame blame, const char *what,
                uint64_t now_ns) {
+    dispatch_salvage(pool, slot, now_ns);
     bool alone = slot->inflight == 1;
-    for (uint32_t i = 0; i < slot->capacity; i++) {
+    for (uint32_t i = 0; slot->inflight > 0 && i < slot->places; i++) {
         struct assignment assignment = slot->assignments[i];
         if (assignment.id == 0) continue;
         slot_unassign(slot, &slot->assignments[i]);
@@ -200,26 +253,26 @@ void work_lost(struct pool *pool, struct slot *slot, enum blame blame, const cha
 }
 
 void work_refuse_waiting(struct pool *pool, enum outcome outcome, const char *why,
-                         uint64_t now_ns) {
+                         uint64_t until_ns, uint64_t now_ns) {
     struct request *request;
-    while ((request = request_queue_first(&pool->queue)) != NULL) {
+    while ((request = request_queue_oldest(&pool->queue)) != NULL) {
         request_explain(request, "%s", why);
-        if (pool->backoff_until_ns > now_ns)
-            request->retry_after_ns = pool->backoff_until_ns - now_ns;
-        pool_answer(pool, request, outcome, SOURCE_GATEWAY, now_ns);
+        request->retry_after_ns = until_ns > now_ns ? until_ns - now_ns : 0;
+        execution_end(pool, request, outcome, SOURCE_GATEWAY, now_ns);
     }
 }
 
 void work_abandon(struct pool *pool, uint64_t now_ns) {
-    work_refuse_waiting(pool, SHUTTING_DOWN, "the gateway stops", now_ns);
+    dispatch_recall_all(pool, now_ns);
+    work_refuse_waiting(pool, SHUTTING_DOWN, "the gateway stops", 0, now_ns);
     for (uint32_t i = 0; i < pool->options->slots_max; i++) {
         struct slot *slot = &pool->slots[i];
-        for (uint32_t j = 0; j < slot->capacity; j++) {
+        for (uint32_t j = 0; slot->inflight > 0 && j < slot->places; j++) {
             struct request *request = slot->assignments[j].request;
             if (request == NULL) continue;
-            detach(pool, request, REASON_DRAIN, now_ns, now_ns);
+            dispatch_withdraw(pool, request, REASON_DRAIN, now_ns, now_ns);
             request_explain(request, "the gateway stops");
-            pool_answer(pool, request, SHUTTING_DOWN, SOURCE_GATEWAY, now_ns);
+            execution_end(pool, request, SHUTTING_DOWN, SOURCE_GATEWAY, now_ns);
         }
     }
 }

@@ -12,8 +12,9 @@ void work_submit(struct pool *pool, struct request *request, uint64_t now_ns);
 void work_cancel(struct pool *pool, uint64_t id, enum cancel_cause cause, uint64_t now_ns);
 /* Answers everything whose deadline has passed; tells the worker that has it to stop. */
 void work_expire(struct pool *pool, uint64_t now_ns);
-/* Matches waiting requests with slots that have room and sends them. */
-void work_dispatch(struct pool *pool, uint64_t now_ns);
+/* From now to the end of its run, for a newcomer of this class and tenant (NULL: before anybody): what its
+ * deadline must leave. 0: nothing is known, or it may start at once. */
+uint64_t work_needs(const struct pool *pool, const char *tenant, enum priority priority);
 
 /* A reply or an error from the slot's worker. False: it has no such request, it broke the protocol. */
 bool work_replied(struct pool *pool, struct slot *slot, const struct transport_event *event,
@@ -25,8 +26,9 @@ enum blame { BLAME_REQUEST, BLAME_NOBODY };
 void work_lost(struct pool *pool, struct slot *slot, enum blame blame, const char *what,
                uint64_t now_ns);
 
-/* Answers all that wait. */
-void work_refuse_waiting(struct pool *pool, enum outcome outcome, const char *why, uint64_t now_ns);
+/* Answers all that wait. until_ns: when trying again may help; 0: not known. */
+void work_refuse_waiting(struct pool *pool, enum outcome outcome, const char *why,
+                         uint64_t until_ns, uint64_t now_ns);
 /* Answers all that is live, SHUTTING_DOWN: the drain's time is over. */
 void work_abandon(struct pool *pool, uint64_t now_ns);
 

@@ -1,5 +1,9 @@
 #include "core/transport/connection.h"
 
+#include "core/transport/offers.h"
+#include "core/transport/reply_record.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,19 +11,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_BYTES   ((size_t)64 * 1024)
-#define READ_ROUNDS  4 /* reads in a row before others get their turn */
-#define MEMFDS_AHEAD 8 /* descriptors that may come before their frames are read */
+#define READ_BYTES    ((size_t)64 * 1024)
+#define READ_ROUNDS   4   /* reads in a row before others get their turn */
+#define REPLIES_ROUND 256 /* replies of one worker in a row */
+#define MEMFDS_AHEAD  8   /* descriptors that may come before their frames are read */
 
 struct connection {
     struct connection_options options;
     uv_poll_t socket_poll, bell_poll;
     int open_handles;
     bool wants_write, broken, socket_over;
-    struct wire_reader socket_frames, ring_frames;
+    uint32_t unanswered; /* requests that were sent and not taken back */
+    struct wire_reader frames;
     struct outbox outbox;
-    struct ring_writer requests;
+    /* Where there are rings. */
+    struct switchboard_member member;
+    struct offers offers;
     struct ring_reader replies;
+    bool offered; /* something was, and the worker may sleep */
     int memfds[MEMFDS_AHEAD];
     size_t memfds_count;
 };
@@ -32,6 +41,18 @@ enum read_result {
 
 static _Thread_local uint8_t scratch[READ_BYTES];
 
+static void report(struct connection *connection, const struct transport_event *event) {
+    connection->options.fn(connection->options.owner, event);
+}
+
+/* What the talk makes of the worker's frames and replies. */
+static void on_talk(void *owner, const struct transport_event *event) {
+    struct connection *connection = owner;
+    bool answers = event->kind == TRANSPORT_REPLY || event->kind == TRANSPORT_ERROR;
+    if (answers && connection->unanswered > 0) connection->unanswered--;
+    report(connection, event);
+}
+
 static void break_off(struct connection *connection, const char *why) {
     if (connection->broken) return;
     connection->broken = true;
@@ -40,17 +61,21 @@ static void break_off(struct connection *connection, const char *why) {
     outbox_clear(&connection->outbox);
     char text[160];
     snprintf(text, sizeof text, "broke the protocol: %s", why);
-    struct talk *talk = connection->options.talk;
-    talk->fn(talk->owner, &(struct transport_event){.kind = TRANSPORT_BROKEN, .text = text});
+    report(connection, &(struct transport_event){.kind = TRANSPORT_BROKEN, .text = text});
+}
+
+/* Its turn comes in this round of the loop: to wake the worker, to collect replies. */
+static void heat(struct connection *connection) {
+    if (connection->options.rings != NULL)
+        switchboard_heat(connection->options.switchboard, &connection->member);
 }
 
 /* --- frames ------------------------------------------------------------------------------------------ */
 
-static void take_frame(struct connection *connection, struct wire_reader *frames) {
+static void take_frame(struct connection *connection) {
+    struct wire_reader *frames = &connection->frames;
     int memfd = -1;
-    bool from_socket = frames == &connection->socket_frames;
-    if (from_socket && (frames->header.flags & WIRE_FLAG_MEMFD) != 0 &&
-        connection->memfds_count > 0) {
+    if ((frames->header.flags & WIRE_FLAG_MEMFD) != 0 && connection->memfds_count > 0) {
         memfd = connection->memfds[0];
         connection->memfds_count--;
         memmove(connection->memfds, connection->memfds + 1,
@@ -64,18 +89,17 @@ static void take_frame(struct connection *connection, struct wire_reader *frames
 }
 
 /* Hands what was read to the reader and handles each frame as it becomes whole. */
-static void feed(struct connection *connection, struct wire_reader *frames, const uint8_t *bytes,
-                 size_t count) {
+static void feed(struct connection *connection, const uint8_t *bytes, size_t count) {
     while (count > 0 && !connection->broken) {
         size_t part;
-        uint8_t *space = wire_reader_space(frames, &part);
+        uint8_t *space = wire_reader_space(&connection->frames, &part);
         if (part > count) part = count;
         memcpy(space, bytes, part);
         bytes += part;
         count -= part;
-        enum wire_step step = wire_reader_advance(frames, part);
-        if (step == WIRE_FRAME) take_frame(connection, frames);
-        if (step == WIRE_BROKEN) break_off(connection, frames->why);
+        enum wire_step step = wire_reader_advance(&connection->frames, part);
+        if (step == WIRE_FRAME) take_frame(connection);
+        if (step == WIRE_BROKEN) break_off(connection, connection->frames.why);
     }
 }
 
@@ -122,7 +146,7 @@ static enum read_result read_socket(struct connection *connection) {
     if (!keep_descriptors(connection, &message))
         break_off(connection, "too many descriptors");
     else
-        feed(connection, &connection->socket_frames, scratch, (size_t)count);
+        feed(connection, scratch, (size_t)count);
     if (connection->broken) return READ_NOTHING;
     return (size_t)count == sizeof scratch ? READ_FULL : READ_SOME;
 }
@@ -151,6 +175,7 @@ static void on_socket(uv_poll_t *poll, int status, int events) {
     if ((events & UV_READABLE) != 0)
         for (int i = 0; i < READ_ROUNDS && read_socket(connection) == READ_FULL; i++) {
         }
+    heat(connection); /* a PONG makes up for a bell that was lost */
     if (connection->socket_over && !connection->broken) {
         uv_poll_stop(&connection->socket_poll);
         connection->options.over(connection->options.owner);
@@ -161,22 +186,50 @@ static void on_socket(uv_poll_t *poll, int status, int events) {
 
 /* --- the rings --------------------------------------------------------------------------------------- */
 
-static enum read_result read_ring(struct connection *connection) {
-    size_t bytes;
-    if (ring_read(&connection->replies, scratch, sizeof scratch, &bytes) != RING_OK) {
-        break_off(connection, "its ring's counters make no sense");
-        return READ_NOTHING;
-    }
-    if (bytes == 0) return READ_NOTHING;
-    feed(connection, &connection->ring_frames, scratch, bytes);
-    return connection->broken ? READ_NOTHING : READ_SOME;
+/* False when nothing waits, or the worker broke a rule. */
+static bool take_reply(struct connection *connection) {
+    struct reply_record record;
+    const char *why;
+    enum reply_record_step step = reply_record_read(&connection->replies, &record, &why);
+    if (step == REPLY_RECORD_BROKEN) break_off(connection, why);
+    if (step != REPLY_RECORD_READ) return false;
+    struct talk *talk = connection->options.talk;
+    bool kept = record.kind == REPLY_RECORD_REPLY
+                    ? talk_reply(talk, record.id, &record.reply)
+                    : talk_error(talk, record.id, record.error, record.text);
+    if (!kept) break_off(connection, talk->why);
+    return kept;
 }
 
-static void ring_own_bell(const struct connection *connection) {
-    uint64_t one = 1;
-    ssize_t written = write(connection->options.bell, &one, sizeof one);
-    (void)written; /* a full counter rings as well */
+static struct connection *of_member(struct switchboard_member *member) {
+    return LIST_ENTRY(member, struct connection, member);
 }
+
+static void collect(struct switchboard_member *member) {
+    struct connection *connection = of_member(member);
+    if (connection->broken) return;
+    uint64_t before = connection->replies.read;
+    for (int i = 0; i < REPLIES_ROUND && take_reply(connection); i++) {
+    }
+    if (connection->replies.read != before) ring_release(&connection->replies);
+    if (connection->offers.why != NULL) break_off(connection, connection->offers.why);
+}
+
+static void wake(struct switchboard_member *member) {
+    struct connection *connection = of_member(member);
+    if (!connection->offered) return;
+    connection->offered = false;
+    ring_wake(&connection->options.rings->memory->requests_asleep, connection->options.sharing);
+}
+
+static bool rest(struct switchboard_member *member) {
+    struct connection *connection = of_member(member);
+    if (connection->broken) return true;
+    return connection->offers.why == NULL && ring_fall_asleep(&connection->replies);
+}
+
+static const struct switchboard_calls member_calls = {
+    .collect = collect, .wake = wake, .rest = rest};
 
 static void on_bell(uv_poll_t *poll, int status, int events) {
     (void)status;
@@ -185,49 +238,93 @@ static void on_bell(uv_poll_t *poll, int status, int events) {
     uint64_t rung;
     ssize_t got = read(connection->options.bell, &rung, sizeof rung);
     (void)got;
-    for (int i = 0; i < READ_ROUNDS; i++) {
-        if (read_ring(connection) == READ_SOME) continue;
-        if (connection->broken || ring_fall_asleep(&connection->replies)) {
-            flush(connection);
-            return;
-        }
+    heat(connection);
+}
+
+/* --- sending ------------------------------------------------------------------------------------------- */
+
+static void free_heads(struct talk_frame *frames, size_t count) {
+    for (size_t i = 0; i < count; i++) free(frames[i].head);
+}
+
+/* Each member is packed before the first one goes. */
+static enum outcome pack(struct connection *connection, struct request *const *requests,
+                         size_t count, uint64_t now_ns, struct talk_frame *frames) {
+    for (size_t i = 0; i < count; i++) {
+        enum outcome outcome = talk_request(connection->options.talk, requests[i], now_ns,
+                                            (uint32_t)(count - 1 - i), &frames[i]);
+        if (outcome == OK) continue;
+        free_heads(frames, i);
+        return outcome;
     }
-    ring_own_bell(connection); /* the others first, then again */
-    flush(connection);
+    return OK;
 }
 
-/* A request that fits goes through the ring; everything else through the socket. */
-static enum ring_result send_by_ring(struct connection *connection,
-                                     const struct talk_frame *frame) {
-    struct body *body = frame->body;
-    struct iovec parts[2] = {{.iov_base = frame->head, .iov_len = frame->head_bytes}};
-    if (body != NULL && body->bytes > 0)
-        parts[1] = (struct iovec){.iov_base = body->data, .iov_len = body->bytes};
-    return ring_write(&connection->requests, parts, 2);
-}
-
-/* --- the verbs --------------------------------------------------------------------------------------- */
-
-enum outcome connection_send(struct connection *connection, struct request *request,
-                             uint64_t now_ns) {
-    if (connection->broken || connection->socket_over) return OK; /* its end takes it along */
-    struct talk_frame frame;
-    enum outcome outcome = talk_request(connection->options.talk, request, now_ns, &frame);
-    if (outcome != OK) return outcome;
-    enum ring_result result = RING_FULL;
-    if (connection->options.rings != NULL && (frame.body == NULL || frame.body->memfd < 0))
-        result = send_by_ring(connection, &frame);
-    if (result == RING_OK || result == RING_OK_WAKE) {
-        free(frame.head);
-        if (result == RING_OK_WAKE)
-            ring_wake(connection->requests.memory, connection->options.sharing);
+static enum outcome add_frames(struct connection *connection, struct talk_frame *frames,
+                               size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const struct talk_frame *frame = &frames[i];
+        enum outcome outcome = outbox_add(&connection->outbox, frame->head, frame->head_bytes,
+                                          frame->body, frame->how);
+        if (outcome == OK) continue;
+        free_heads(frames + i + 1, count - i - 1);
+        if (i == 0) return outcome;
+        /* Half a batch is out, and no memory for the rest: the worker's end takes them along. */
+        shutdown(connection->options.socket, SHUT_RDWR);
         return OK;
     }
-    /* A broken counter: the ring is not used again, and the worker is found out when it answers. */
-    outcome = outbox_add(&connection->outbox, frame.head, frame.head_bytes, frame.body, frame.how);
+    return OK;
+}
+
+static enum outcome send_by_socket(struct connection *connection, struct request *const *requests,
+                                   size_t count, uint64_t now_ns) {
+    struct talk_frame one, *frames = &one;
+    if (count > 1) frames = calloc(count, sizeof *frames);
+    if (frames == NULL) return MEMORY_EXHAUSTED;
+    enum outcome outcome = pack(connection, requests, count, now_ns, frames);
+    if (outcome == OK) outcome = add_frames(connection, frames, count);
+    if (frames != &one) free(frames);
     if (!connection->wants_write) flush(connection);
     return outcome;
 }
+
+enum outcome connection_send(struct connection *connection, struct request *const *requests,
+                             size_t count, uint64_t now_ns) {
+    if (connection->broken) return OK; /* its end takes them along */
+    enum outcome outcome = QUEUE_FULL;
+    bool has_rings = connection->options.rings != NULL;
+    if (has_rings) {
+        outcome = offers_put(&connection->offers, requests, count);
+        if (outcome == OK) connection->offered = true;
+        heat(connection);
+    }
+    if (outcome != OK) {
+        if (has_rings && connection->unanswered >= connection->options.talk->pool->inflight)
+            return QUEUE_FULL;
+        if (connection->socket_over) return OK;
+        outcome = send_by_socket(connection, requests, count, now_ns);
+    }
+    if (outcome == OK) connection->unanswered += (uint32_t)count;
+    return outcome;
+}
+
+bool connection_revoke(struct connection *connection, uint64_t id) {
+    if (connection->options.rings == NULL) return false;
+    bool revoked = offers_revoke(&connection->offers, id);
+    if (connection->offers.why != NULL) heat(connection);
+    if (revoked && connection->unanswered > 0) connection->unanswered--;
+    return revoked;
+}
+
+uint32_t connection_stages(const struct connection *connection) {
+    const struct pool_options *pool = connection->options.talk->pool;
+    if (connection->options.rings == NULL) return 0;
+    uint32_t cells = connection->options.rings->cells;
+    uint32_t room = cells > pool->inflight ? cells - pool->inflight : 0;
+    return pool->staged < room ? pool->staged : room;
+}
+
+/* --- control -------------------------------------------------------------------------------------------- */
 
 void connection_cancel(struct connection *connection, uint64_t id) {
     if (connection->broken) return;
@@ -241,6 +338,12 @@ void connection_ping(struct connection *connection, uint64_t id) {
     if (!connection->wants_write) flush(connection);
 }
 
+void connection_check(struct connection *connection) {
+    if (connection->broken) return;
+    talk_check(&connection->outbox);
+    if (!connection->wants_write) flush(connection);
+}
+
 void connection_shutdown(struct connection *connection) {
     if (connection->broken) return;
     talk_shutdown(&connection->outbox);
@@ -251,34 +354,48 @@ void connection_read_remains(struct connection *connection) {
     while (!connection->broken && !connection->socket_over &&
            read_socket(connection) != READ_NOTHING) {
     }
-    while (!connection->broken && connection->options.rings != NULL &&
-           read_ring(connection) == READ_SOME) {
+    while (!connection->broken && connection->options.rings != NULL && take_reply(connection)) {
     }
+}
+
+uint64_t connection_requests(const struct pool_options *pool) {
+    uint64_t batch = pool->queue.batch_max > 1 ? pool->queue.batch_max : 1;
+    return pool->inflight * batch + pool->staged;
 }
 
 /* --- life ---------------------------------------------------------------------------------------------- */
 
+static enum outcome open_rings(struct connection *connection) {
+    const struct connection_options *options = &connection->options;
+    enum outcome outcome = offers_open(&connection->offers, options->rings);
+    if (outcome != OK) return outcome;
+    connection->replies = ring_pair_reply_reader(options->rings);
+    connection->member.calls = &member_calls;
+    uv_poll_init(options->loop, &connection->bell_poll, options->bell);
+    connection->bell_poll.data = connection;
+    connection->open_handles++;
+    uv_poll_start(&connection->bell_poll, UV_READABLE, on_bell);
+    return OK;
+}
+
 enum outcome connection_open(struct connection **out, const struct connection_options *options) {
     *out = NULL;
+    assert(options->rings == NULL || options->switchboard != NULL);
     struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL) return MEMORY_EXHAUSTED;
     connection->options = *options;
+    if (options->rings != NULL && open_rings(connection) != OK) {
+        free(connection);
+        return MEMORY_EXHAUSTED;
+    }
     uint64_t limit = options->talk->pool->max_reply_bytes;
-    uint32_t most = limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
-    wire_reader_init(&connection->socket_frames, most);
-    wire_reader_init(&connection->ring_frames, most);
+    wire_reader_init(&connection->frames, limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX);
     outbox_init(&connection->outbox);
     uv_poll_init(options->loop, &connection->socket_poll, options->socket);
     connection->socket_poll.data = connection;
-    connection->open_handles = 1;
-    if (options->rings != NULL) {
-        connection->requests.memory = &options->rings->requests;
-        connection->replies.memory = &options->rings->replies;
-        uv_poll_init(options->loop, &connection->bell_poll, options->bell);
-        connection->bell_poll.data = connection;
-        connection->open_handles = 2;
-        uv_poll_start(&connection->bell_poll, UV_READABLE, on_bell);
-    }
+    connection->open_handles++;
+    options->talk->fn = on_talk;
+    options->talk->owner = connection;
     watch_socket(connection, false);
     *out = connection;
     return OK;
@@ -295,12 +412,13 @@ void connection_close(struct connection *connection) {
     uv_close((uv_handle_t *)&connection->socket_poll, handle_closed);
     close(options->socket);
     if (options->rings != NULL) {
+        switchboard_leave(&connection->member);
         uv_close((uv_handle_t *)&connection->bell_poll, handle_closed);
         close(options->bell);
+        offers_close(&connection->offers);
         ring_pair_drop(options->rings, options->sharing);
     }
     for (size_t i = 0; i < connection->memfds_count; i++) close(connection->memfds[i]);
     outbox_clear(&connection->outbox);
-    wire_reader_free(&connection->socket_frames);
-    wire_reader_free(&connection->ring_frames);
+    wire_reader_free(&connection->frames);
 }

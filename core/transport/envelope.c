@@ -18,6 +18,8 @@ static const ProtobufCMessageDescriptor *const descriptors[] = {
     [WIRE_PONG] = &poolgate__worker__v1__pong__descriptor,
     [WIRE_CANCEL] = &poolgate__worker__v1__cancel__descriptor,
     [WIRE_SHUTDOWN] = &poolgate__worker__v1__shutdown__descriptor,
+    [WIRE_CHECK] = &poolgate__worker__v1__check__descriptor,
+    [WIRE_CHECKED] = &poolgate__worker__v1__checked__descriptor,
 };
 #define DESCRIPTORS (sizeof descriptors / sizeof descriptors[0])
 

@@ -38,12 +38,14 @@ struct process {
     struct transport base;
     uv_loop_t *loop;
     struct spawner *spawner;
+    struct switchboard *switchboard;
     transport_event_fn *fn;
     void *owner;
     struct talk talk;
     char name[96]; /* POOL/N */
     struct launch launch;
-    struct run *run; /* NULL: none under way, or still being started */
+    struct run *run;   /* NULL: none under way, or still being started */
+    struct run *ended; /* while its end is reported: what it had not taken can be taken back */
     struct spawn_job start, measure;
     struct {
         int log, socket, bell;
@@ -87,6 +89,13 @@ static struct transport_event describe_end(const siginfo_t *info) {
     else
         event.exit_kind = is_fault(info->si_status) ? EXIT_CRASH_SIGNAL : EXIT_OTHER_SIGNAL;
     return event;
+}
+
+static void on_event(void *owner, const struct transport_event *event) {
+    const struct run *run = owner;
+    struct process *process = run->process;
+    if (event->kind == TRANSPORT_READY) process->base.stages = connection_stages(run->connection);
+    report(process, *event);
 }
 
 /* Its end of the socket is closed: it is ending, or of no use. If it is ending already, this changes
@@ -144,10 +153,13 @@ static void on_exit_seen(uv_poll_t *poll, int status, int events) {
     char last_words[sizeof run->log_lines.last];
     memcpy(last_words, run->log_lines.last, sizeof last_words);
     event.text = last_words;
-    run_close(run);
     process->run = NULL;
+    process->base.stages = 0;
     talk_reset(&process->talk);
+    process->ended = run;
     report(process, event);
+    process->ended = NULL;
+    run_close(run);
 }
 
 /* --- starting ------------------------------------------------------------------------------------------------ */
@@ -159,8 +171,10 @@ static void run_open(struct process *process) {
                                          .talk = &process->talk,
                                          .socket = process->ours.socket,
                                          .rings = process->ours.rings,
+                                         .switchboard = process->switchboard,
                                          .bell = process->ours.bell,
                                          .sharing = RING_SHARED,
+                                         .fn = on_event,
                                          .over = on_socket_over,
                                          .owner = run};
     enum outcome outcome = connection_open(&run->connection, &options);
@@ -228,7 +242,8 @@ static int lift(int fd) {
 /* The C kit's rings: the pair in a memfd, and the gateway's bell. */
 static bool open_rings(struct process *process) {
     struct spawn_job *job = &process->start;
-    if (ring_pair_create(&process->ours.rings, &job->rings) != OK) return false;
+    uint32_t cells = ring_pair_cells(connection_requests(process->talk.pool));
+    if (ring_pair_create(&process->ours.rings, cells, &job->rings) != OK) return false;
     job->rings = lift(job->rings);
     process->ours.bell = lift(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (process->ours.bell >= 0)
@@ -266,16 +281,23 @@ static enum outcome process_start(struct transport *transport) {
     if (!open_ends(process)) return SPAWN_FAILED;
     process->starting = true;
     process->signal_at_start = 0;
+    launch_count(&process->launch);
     spawner_submit(process->spawner, &process->start);
     return OK;
 }
 
 /* --- the rest of the table ------------------------------------------------------------------------------------ */
 
-static enum outcome process_send(struct transport *transport, struct request *request,
-                                 uint64_t now_ns) {
+static enum outcome process_send(struct transport *transport, struct request *const *requests,
+                                 size_t count, uint64_t now_ns) {
     struct run *run = ((struct process *)transport)->run;
-    return run != NULL ? connection_send(run->connection, request, now_ns) : OK;
+    return run != NULL ? connection_send(run->connection, requests, count, now_ns) : OK;
+}
+
+static bool process_revoke(struct transport *transport, uint64_t id) {
+    struct process *process = (struct process *)transport;
+    struct run *run = process->run != NULL ? process->run : process->ended;
+    return run != NULL && connection_revoke(run->connection, id);
 }
 
 static void process_cancel(struct transport *transport, uint64_t id) {
@@ -286,6 +308,11 @@ static void process_cancel(struct transport *transport, uint64_t id) {
 static void process_ping(struct transport *transport, uint64_t id) {
     struct run *run = ((struct process *)transport)->run;
     if (run != NULL) connection_ping(run->connection, id);
+}
+
+static void process_check(struct transport *transport) {
+    struct run *run = ((struct process *)transport)->run;
+    if (run != NULL) connection_check(run->connection);
 }
 
 static void process_shutdown(struct transport *transport) {
@@ -328,15 +355,17 @@ static void process_measure(struct transport *transport) {
 
 static void process_close(struct transport *transport) {
     struct process *process = (struct process *)transport;
-    assert(process->run == NULL && !process->starting);
+    assert(process->run == NULL && process->ended == NULL && !process->starting);
     process->closing = true;
     if (!process->measuring) process_free(process);
 }
 
 static const struct transport_calls process_calls = {.start = process_start,
                                                      .send = process_send,
+                                                     .revoke = process_revoke,
                                                      .cancel = process_cancel,
                                                      .ping = process_ping,
+                                                     .check = process_check,
                                                      .shutdown = process_shutdown,
                                                      .signal = process_signal,
                                                      .measure = process_measure,
@@ -349,6 +378,7 @@ enum outcome process_open(struct transport **out, const struct process_options *
     process->base.calls = &process_calls;
     process->loop = options->loop;
     process->spawner = options->spawner;
+    process->switchboard = options->switchboard;
     process->fn = options->fn;
     process->owner = options->owner;
     process->takes_rings = options->pool->worker.plugin != NULL;

@@ -8,11 +8,13 @@
 
 #include "core/policy/pool_options.h"
 #include "core/transport/spawner.h"
+#include "core/transport/switchboard.h"
 #include "core/transport/transport.h"
 
 struct process_options {
     uv_loop_t *loop;
     struct spawner *spawner;
+    struct switchboard *switchboard;
     const struct pool_options *pool; /* lives longer than the transport */
     uint32_t slot;
     const char *worker_program, *plugin_folder;

@@ -1,13 +1,17 @@
 #include "core/transport/thread.h"
 
+#include "core/base/log.h"
 #include "core/transport/connection.h"
+#include "core/transport/topology.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -19,12 +23,16 @@
 struct thread {
     struct transport base;
     uv_loop_t *loop;
+    struct switchboard *switchboard;
     thread_worker_fn *run;
     transport_event_fn *fn;
     void *owner;
     struct talk talk;
     char *plugin_path;
+    uint32_t slot, starts;
+    struct placement placement;
     struct connection *connection; /* NULL: no run under way */
+    struct connection *ended;      /* while its end is reported: what it had not taken can be taken back */
     uv_timer_t later;              /* what was to be killed has so long to end by itself */
 };
 
@@ -32,11 +40,30 @@ struct thread {
 struct start {
     thread_worker_fn *run;
     struct thread_worker worker;
+    struct placement placement;
 };
+
+static void say_misplaced(const char *what, int number, int why) {
+    if (why != 0)
+        log_event(LOG_WARN, "thread_not_placed", LOG_STR("what", what), LOG_INT("number", number),
+                  LOG_STR("why", strerror(why)));
+}
+
+/* For this thread and those that it starts; a thread that cannot be placed works all the same. */
+static void go_to(const struct placement *placement) {
+    struct cpus cpus = {0};
+    if (placement->cpu >= 0) {
+        cpus_add(&cpus, (uint32_t)placement->cpu);
+        say_misplaced("cpu", placement->cpu, cpus_run_on(&cpus));
+    }
+    if (placement->node >= 0)
+        say_misplaced("node", placement->node, cpus_prefer_node((uint32_t)placement->node));
+}
 
 static void *work(void *argument) {
     struct start start = *(struct start *)argument;
     free(argument);
+    go_to(&start.placement);
     start.run(&start.worker);
     return NULL;
 }
@@ -44,10 +71,20 @@ static void *work(void *argument) {
 static void ended(struct thread *thread, enum exit_kind kind, const char *text) {
     struct connection *connection = thread->connection;
     thread->connection = NULL;
-    connection_close(connection);
+    thread->base.stages = 0;
     talk_reset(&thread->talk);
+    thread->ended = connection;
     thread->fn(thread->owner, &(struct transport_event){
                                   .kind = TRANSPORT_EXITED, .exit_kind = kind, .text = text});
+    thread->ended = NULL;
+    connection_close(connection);
+}
+
+static void on_event(void *owner, const struct transport_event *event) {
+    struct thread *thread = owner;
+    if (event->kind == TRANSPORT_READY)
+        thread->base.stages = connection_stages(thread->connection);
+    thread->fn(thread->owner, event);
 }
 
 /* The worker has closed its end of the socket: it has ended. */
@@ -90,15 +127,24 @@ static bool open_ends(struct thread *thread, struct start *start,
     *options = (struct connection_options){.loop = thread->loop,
                                            .talk = &thread->talk,
                                            .socket = sockets[0],
+                                           .switchboard = thread->switchboard,
                                            .bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
                                            .sharing = RING_PRIVATE,
+                                           .fn = on_event,
                                            .over = on_over,
                                            .owner = thread};
     start->run = thread->run;
+    start->placement = thread->placement;
     start->worker = (struct thread_worker){
-        .plugin_path = thread->plugin_path, .socket = sockets[1], .bell = -1};
+        .plugin_path = thread->plugin_path,
+        .socket = sockets[1],
+        .bell = -1,
+        .chaos = thread->talk.pool->chaos,
+        .slot = thread->slot,
+        .starts = ++thread->starts};
     if (options->bell >= 0) start->worker.bell = fcntl(options->bell, F_DUPFD_CLOEXEC, 0);
-    if (start->worker.bell >= 0 && ring_pair_create_private(&options->rings) == OK) {
+    uint32_t cells = ring_pair_cells(connection_requests(thread->talk.pool));
+    if (start->worker.bell >= 0 && ring_pair_create_private(&options->rings, cells) == OK) {
         ring_pair_hold(options->rings);
         start->worker.rings = options->rings;
         return true;
@@ -110,9 +156,18 @@ static bool open_ends(struct thread *thread, struct start *start,
     return false;
 }
 
+/* Of the pool's cpus none can be used here: as a process, it would not start. */
+static bool is_homeless(const struct placement *placement) {
+    if (placement->cpu < 0 || cpus_has(&topology_machine()->usable, (uint32_t)placement->cpu))
+        return false;
+    say_misplaced("cpu", placement->cpu, EINVAL);
+    return true;
+}
+
 static enum outcome thread_start(struct transport *transport) {
     struct thread *thread = (struct thread *)transport;
     assert(thread->connection == NULL);
+    if (is_homeless(&thread->placement)) return SPAWN_FAILED;
     struct connection_options options;
     struct start *start = malloc(sizeof *start);
     if (start == NULL) return MEMORY_EXHAUSTED;
@@ -138,11 +193,18 @@ no_ends:
 
 /* --- the rest of the table ----------------------------------------------------------------------------- */
 
-static enum outcome thread_send(struct transport *transport, struct request *request,
-                                uint64_t now_ns) {
+static enum outcome thread_send(struct transport *transport, struct request *const *requests,
+                                size_t count, uint64_t now_ns) {
     struct thread *thread = (struct thread *)transport;
     if (thread->connection == NULL) return OK;
-    return connection_send(thread->connection, request, now_ns);
+    return connection_send(thread->connection, requests, count, now_ns);
+}
+
+static bool thread_revoke(struct transport *transport, uint64_t id) {
+    struct thread *thread = (struct thread *)transport;
+    struct connection *connection =
+        thread->connection != NULL ? thread->connection : thread->ended;
+    return connection != NULL && connection_revoke(connection, id);
 }
 
 static void thread_cancel(struct transport *transport, uint64_t id) {
@@ -153,6 +215,11 @@ static void thread_cancel(struct transport *transport, uint64_t id) {
 static void thread_ping(struct transport *transport, uint64_t id) {
     struct thread *thread = (struct thread *)transport;
     if (thread->connection != NULL) connection_ping(thread->connection, id);
+}
+
+static void thread_check(struct transport *transport) {
+    struct thread *thread = (struct thread *)transport;
+    if (thread->connection != NULL) connection_check(thread->connection);
 }
 
 static void thread_shutdown(struct transport *transport) {
@@ -187,8 +254,10 @@ static void thread_close(struct transport *transport) {
 
 static const struct transport_calls thread_calls = {.start = thread_start,
                                                     .send = thread_send,
+                                                    .revoke = thread_revoke,
                                                     .cancel = thread_cancel,
                                                     .ping = thread_ping,
+                                                    .check = thread_check,
                                                     .shutdown = thread_shutdown,
                                                     .signal = thread_signal,
                                                     .measure = thread_measure,
@@ -200,6 +269,8 @@ enum outcome thread_open(struct transport **out, const struct thread_options *op
     if (thread == NULL) return MEMORY_EXHAUSTED;
     thread->base.calls = &thread_calls;
     thread->loop = options->loop;
+    thread->switchboard = options->switchboard;
+    thread->slot = options->slot;
     thread->run = options->run;
     thread->fn = options->fn;
     thread->owner = options->owner;
@@ -208,11 +279,12 @@ enum outcome thread_open(struct transport **out, const struct thread_options *op
         thread->plugin_path = NULL;
     enum outcome outcome =
         talk_init(&thread->talk, options->pool, options->slot, options->fn, options->owner);
+    if (outcome == OK) outcome = topology_place(&thread->placement, options->pool, options->slot);
     if (outcome != OK || thread->plugin_path == NULL) {
         talk_free(&thread->talk);
         free(thread->plugin_path);
         free(thread);
-        return MEMORY_EXHAUSTED;
+        return outcome != OK ? outcome : MEMORY_EXHAUSTED;
     }
     uv_timer_init(options->loop, &thread->later);
     thread->later.data = thread;

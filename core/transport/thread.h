@@ -9,6 +9,7 @@
 
 #include "core/policy/pool_options.h"
 #include "core/transport/ring_pair.h"
+#include "core/transport/switchboard.h"
 #include "core/transport/transport.h"
 
 #include <uv.h>
@@ -19,11 +20,14 @@ struct thread_worker {
     const char *plugin_path; /* lives as long as the gateway */
     int socket, bell;
     struct ring_pair *rings; /* private */
+    const char *chaos;       /* faults to inject, or NULL; lives as long as the gateway */
+    uint32_t slot, starts;   /* starts so far, this one included */
 };
 typedef void thread_worker_fn(const struct thread_worker *worker);
 
 struct thread_options {
     uv_loop_t *loop;
+    struct switchboard *switchboard;
     const struct pool_options *pool; /* lives longer than the transport */
     uint32_t slot;
     const char *plugin_folder;

@@ -33,7 +33,9 @@
     X(PING, 9, false) \
     X(PONG, 10, false) \
     X(CANCEL, 11, false) \
-    X(SHUTDOWN, 12, false)
+    X(SHUTDOWN, 12, false) \
+    X(CHECK, 13, false) \
+    X(CHECKED, 14, false)
 /* clang-format on */
 
 enum wire_type {

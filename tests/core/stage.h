@@ -17,6 +17,7 @@
 #define STAGE_POOLS     3
 #define STAGE_SLOTS     4
 #define STAGE_INFLIGHT  4
+#define STAGE_HANDED    64 /* requests that an actor may have at once, staged ones included */
 #define STAGE_REQUESTS  32768
 #define STAGE_PID       1000
 #define STAGE_BEGINS_NS (1000 * CLOCK_S)
@@ -27,9 +28,18 @@ struct actor {
     bool running;       /* started, and its exit not yet reported */
     bool came, greeted; /* STARTED, LOADING were reported */
     bool ready;         /* READY was reported */
-    uint64_t has[STAGE_INFLIGHT];
+    struct {
+        uint64_t id;
+        bool begun;      /* it cannot be taken back any more */
+        bool kept;       /* it was asked back, too late */
+    } has[STAGE_HANDED]; /* in the order in which they were handed over */
     uint32_t has_count;
+    uint32_t max_batch;
+    bool checks, slow; /* slow: it begins nothing by itself */
+    bool full;         /* it has no room for anything ahead */
+    bool checking;     /* asked to check itself, and has not said how it went */
     uint32_t starts, sends, cancels, pings, shutdowns, terms, kills, measures; /* all its runs */
+    uint32_t revokes, deep_checks, largest_batch;
     uint32_t replied; /* replies and errors that the core could use */
     uint64_t sent_id, cancelled_id, ping_id;
     bool shut_down, termed, killed; /* this run */
@@ -51,9 +61,12 @@ static struct stage {
     struct pool_options options[STAGE_POOLS];
     struct actor actors[STAGE_POOLS][STAGE_SLOTS];
     uint32_t pools_count;
-    uint64_t now_ns, next_ns; /* next_ns: when the core wants to be called */
-    uint64_t ids;             /* the last one given out */
+    uint64_t memory_limit_bytes; /* 0: none */
+    uint64_t now_ns, next_ns;    /* next_ns: when the core wants to be called */
+    uint64_t ids;                /* the last one given out */
+    bool held; /* events are handled, and settled together when the test says so */
     struct ending endings[STAGE_REQUESTS];
+    enum outcome refused; /* what the gate said to the last offer */
     uint32_t live[STAGE_POOLS];
     uint64_t answered[STAGE_POOLS];
 } stage;
@@ -74,13 +87,32 @@ static inline enum worker_state state_of(const struct actor *actor) {
 
 static inline bool actor_has(const struct actor *actor, uint64_t id) {
     for (uint32_t i = 0; i < actor->has_count; i++)
-        if (actor->has[i] == id) return true;
+        if (actor->has[i].id == id) return true;
     return false;
 }
 
+/* As a worker does when it has nothing under way: it begins the oldest. */
+static inline void begin_next(struct actor *actor) {
+    for (uint32_t i = 0; i < actor->has_count; i++) {
+        if (actor->has[i].begun) continue;
+        actor->has[i].begun = true;
+        return;
+    }
+}
+
+static inline uint32_t count_begun(const struct actor *actor) {
+    uint32_t begun = 0;
+    for (uint32_t i = 0; i < actor->has_count; i++) begun += actor->has[i].begun;
+    return begun;
+}
+
 static inline void actor_forget(struct actor *actor, uint64_t id) {
-    for (uint32_t i = 0; i < actor->has_count; i++)
-        if (actor->has[i] == id) actor->has[i] = actor->has[--actor->has_count];
+    for (uint32_t i = 0; i < actor->has_count; i++) {
+        if (actor->has[i].id != id) continue;
+        memmove(&actor->has[i], &actor->has[i + 1],
+                (--actor->has_count - i) * sizeof actor->has[0]);
+        return;
+    }
 }
 
 static enum outcome on_start(struct transport *transport) {
@@ -90,21 +122,56 @@ static enum outcome on_start(struct transport *transport) {
     if (actor->start_outcome != OK) return actor->start_outcome;
     actor->running = true;
     actor->came = actor->greeted = actor->ready = false;
-    actor->shut_down = actor->termed = actor->killed = false;
+    actor->shut_down = actor->termed = actor->killed = actor->checking = false;
     actor->has_count = 0;
     return OK;
 }
 
-static enum outcome on_send(struct transport *transport, struct request *request, uint64_t now_ns) {
+static enum outcome on_send(struct transport *transport, struct request *const *requests,
+                            size_t count, uint64_t now_ns) {
     struct actor *actor = (struct actor *)transport;
+    const struct pool_options *options = &stage.options[actor->pool];
+    uint32_t batch_max = options->queue.batch_max > 1 ? options->queue.batch_max : 1;
     require(actor->running && actor->ready && !actor->killed && now_ns == stage.now_ns);
-    require(actor->has_count < stage.options[actor->pool].inflight);
-    require(request->pool == actor->pool && !actor_has(actor, request->id));
+    require(count >= 1 && (count == 1 || count <= actor->max_batch));
+    require(actor->has_count + count <= options->inflight * batch_max + options->staged);
+    require(!actor->checking && !actor->shut_down && !actor->termed);
     if (actor->send_outcome != OK) return actor->send_outcome;
-    actor->sends++;
-    actor->sent_id = request->id;
-    actor->has[actor->has_count++] = request->id;
+    if (actor->full && slot_find(slot_of_actor(actor), requests[0]->id)->staged) return QUEUE_FULL;
+    for (size_t i = 0; i < count; i++) {
+        require(requests[i]->pool == actor->pool && !actor_has(actor, requests[i]->id));
+        actor->sends++;
+        actor->sent_id = requests[i]->id;
+        bool begins = !actor->slow && (count > 1 || count_begun(actor) < options->inflight);
+        actor->has[actor->has_count].kept = false;
+        actor->has[actor->has_count].id = requests[i]->id;
+        actor->has[actor->has_count++].begun = begins;
+    }
+    if (count > actor->largest_batch) actor->largest_batch = (uint32_t)count;
     return OK;
+}
+
+static bool on_revoke(struct transport *transport, uint64_t id) {
+    struct actor *actor = (struct actor *)transport;
+    for (uint32_t i = 0; i < actor->has_count; i++) {
+        if (actor->has[i].id != id) continue;
+        if (actor->has[i].begun) {
+            actor->has[i].kept = true;
+            return false;
+        }
+        actor_forget(actor, id);
+        actor->revokes++;
+        return true;
+    }
+    require(!actor->running); /* of one that lives only what it has is asked back */
+    return false;
+}
+
+static void on_check(struct transport *transport) {
+    struct actor *actor = (struct actor *)transport;
+    require(actor->running && actor->ready && actor->checks && actor->has_count == 0);
+    actor->deep_checks++;
+    actor->checking = true;
 }
 
 static void on_cancel(struct transport *transport, uint64_t id) {
@@ -148,6 +215,8 @@ static void on_measure(struct transport *transport) {
 
 static const struct transport_calls actor_calls = {.start = on_start,
                                                    .send = on_send,
+                                                   .revoke = on_revoke,
+                                                   .check = on_check,
                                                    .cancel = on_cancel,
                                                    .ping = on_ping,
                                                    .shutdown = on_shutdown,
@@ -161,16 +230,18 @@ static inline struct pool_options plain_pool(const char *name) {
     return (struct pool_options){
         .name = name,
         .capability = "test",
+        .memory_bytes = 1 << 20,
         .slots_min = 1,
         .slots_max = 1,
         .inflight = 1,
-        .queue = {.capacity = 100, .reserve = 10, .bytes = 1 << 20},
+        .queue = {.capacity = 100, .reserve = 10, .bytes = 1 << 20, .overload = OVERLOAD_NONE},
         .timeouts = {.load_ns = 30 * CLOCK_S,
                      .idle_ns = 300 * CLOCK_S,
                      .cancel_ns = 30 * CLOCK_S,
                      .kill_ns = 5 * CLOCK_S},
         .required = true,
         .health = {.interval_ns = 10 * CLOCK_S, .timeout_ns = CLOCK_S, .misses = 3},
+        .breaker = {.failures = 1000000, .open_ns = CLOCK_S, .probes = 1, .successes = 1},
         .scale = {.policy = SCALE_FIXED, .interval_ns = CLOCK_S},
         .retry_crashes = 1};
 }
@@ -183,14 +254,18 @@ static inline void stage_open(uint32_t pools_count, uint64_t seed) {
     memset(stage.actors, 0, sizeof stage.actors);
     memset(stage.endings, 0, (stage.ids + 1) * sizeof stage.endings[0]); /* those used so far */
     stage.ids = 0;
+    stage.held = false;
     memset(stage.live, 0, sizeof stage.live);
     memset(stage.answered, 0, sizeof stage.answered);
-    ck_assert_int_eq(
-        orchestrator_init(&stage.orchestrator, stage.options, pools_count, seed, stage.now_ns), OK);
+    ck_assert_int_eq(orchestrator_init(&stage.orchestrator, stage.options, pools_count,
+                                       stage.memory_limit_bytes, NULL, seed, stage.now_ns),
+                     OK);
     for (uint32_t i = 0; i < pools_count; i++) {
         for (uint32_t j = 0; j < stage.options[i].slots_max; j++) {
             struct actor *actor = &stage.actors[i][j];
             actor->transport.calls = &actor_calls;
+            actor->transport.stages = stage.options[i].staged;
+            actor->max_batch = stage.options[i].queue.batch_max;
             actor->pool = i;
             actor->slot = j;
             stage_pool(i)->transports[j] = &actor->transport;
@@ -204,22 +279,36 @@ static inline void stage_close(void) {
 
 /* --- what must always be true ------------------------------------------------------------------------ */
 
+/* What was asked back too late runs besides: of it the core only knows that it has begun. */
+static inline uint32_t count_kept(const struct actor *actor) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < actor->has_count; i++) kept += actor->has[i].kept;
+    return kept;
+}
+
 static inline void check_assignments(const struct actor *actor) {
-    const struct slot *slot = slot_of_actor(actor);
-    uint32_t used = 0;
-    for (uint32_t i = 0; i < slot->capacity; i++) {
+    struct slot *slot = slot_of_actor(actor);
+    uint32_t inflight = 0, staged = 0, given_up = 0;
+    for (uint32_t i = 0; i < slot->places; i++) {
         const struct assignment *assignment = &slot->assignments[i];
         if (assignment->id == 0) continue;
-        used++;
+        inflight += !assignment->staged;
+        staged += assignment->staged;
+        given_up += assignment->given_up_ns > 0;
         require(actor_has(actor, assignment->id));
         const struct request *request = assignment->request;
-        require(request != NULL || assignment->given_up_ns > 0);
+        require(request != NULL || (assignment->given_up_ns > 0 && !assignment->staged));
         if (request == NULL) continue;
-        require(request->id == assignment->id && request->state == REQUEST_RUNNING);
-        require(request->slot == slot->index);
-        require(!request->solo || slot->inflight == 1);
+        require(request->state == REQUEST_RUNNING && request->slot == slot->index);
+        require(slot_find_request(slot, request) == assignment);
+        if (assignment->staged)
+            require(request->effective == stage_pool(actor->pool)->staged_class);
+        require(!request->solo || (slot->inflight == 1 && slot->staged == 0));
     }
-    require(used == slot->inflight && used <= stage.options[actor->pool].inflight);
+    require(inflight == slot->inflight && staged == slot->staged && given_up == slot->given_up);
+    require(staged == 0 || slot->units >= slot->capacity); /* ahead of what is full only */
+    require(slot->units <= inflight && (slot->units > 0) == (inflight > 0));
+    require(slot->units <= slot->capacity + count_kept(actor));
 }
 
 static inline void check_slot(const struct actor *actor) {
@@ -227,30 +316,87 @@ static inline void check_slot(const struct actor *actor) {
     enum worker_state state = slot->record.state;
     require(actor->running == (state != WORKER_DEAD));
     require((state == WORKER_PROCESSING) == (slot->inflight > 0));
-    require(!worker_state_can_serve(state) || (actor->ready && actor->has_count == slot->inflight));
+    require(!worker_state_can_serve(state) ||
+            (actor->ready && actor->has_count == slot->inflight + slot->staged));
     require(slot->requests == actor->replied);
     check_assignments(actor);
 }
 
-static inline uint32_t count_running(const struct pool *pool) {
-    uint32_t running = 0;
+static inline uint32_t count_out(const struct pool *pool) {
+    uint32_t out = 0;
     for (uint32_t i = 0; i < pool->options->slots_max; i++)
-        for (uint32_t j = 0; j < pool->options->inflight; j++)
-            running += pool->slots[i].assignments[j].request != NULL;
-    return running;
+        for (uint32_t j = 0; j < pool->slots[i].places; j++)
+            out += pool->slots[i].assignments[j].request != NULL;
+    return out;
+}
+
+static inline uint32_t count_staged(const struct pool *pool) {
+    uint32_t staged = 0;
+    for (uint32_t i = 0; i < pool->options->slots_max; i++) staged += pool->slots[i].staged;
+    return staged;
 }
 
 /* A slot with room never stands beside waiting work. */
-static inline void check_dispatch(const struct pool *pool) {
-    const struct request *first = request_queue_first(&pool->queue);
-    if (first == NULL || pool->wish == WISH_PAUSE) return;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++)
-        require(slot_room(&pool->slots[i], first->solo) == 0);
+static inline void check_dispatch(struct pool *pool) {
+    const struct request *first = request_queue_first(&pool->queue, stage.now_ns);
+    if (pool->wish == WISH_PAUSE) require(pool->staged == 0);
+    if (pool->wish == WISH_PAUSE || breaker_room(&pool->breaker) == 0) return;
+    for (uint32_t i = 0;
+         first != NULL && pool->ripe_ns == CLOCK_NEVER && i < pool->options->slots_max; i++)
+        require(slot_room(&pool->slots[i], first->solo || pool->solo_next) == 0);
+    /* What is staged never waits beside a slot that is free. */
+    for (uint32_t i = 0; pool->staged > 0 && i < pool->options->slots_max; i++)
+        require(slot_room(&pool->slots[i], false) == 0);
+    /* And never while something better waits. */
+    require(pool->staged == 0 || first == NULL || first->effective >= pool->staged_class);
+}
+
+/* Every live request is where its state says, and a follower hangs on the one that leads it. */
+static inline uint32_t check_live(const struct pool *pool) {
+    uint32_t live = 0, following = 0, probing = 0;
+    for (size_t i = 0; i < pool->queue.buckets; i++) {
+        for (const struct request *at = pool->queue.by_id[i]; at != NULL; at = at->next_by_id) {
+            live++;
+            require(at->state != REQUEST_NEW && at->state != REQUEST_DONE);
+            require(at->deadline_ns > stage.now_ns);
+            probing += at->breaker_era == pool->breaker.era;
+            require((at->breaker_era != 0) <= (at->state == REQUEST_RUNNING));
+            following += at->state == REQUEST_FOLLOWING;
+            require((at->leader != NULL) == (at->state == REQUEST_FOLLOWING));
+            if (at->leader == NULL) continue;
+            require(at->leader->state == REQUEST_QUEUED || at->leader->state == REQUEST_RUNNING);
+            require(at->leader->digest[0] == at->digest[0] && list_empty(&at->followers));
+            require(at->leader->priority <= at->priority);
+        }
+    }
+    require(live == pool->queue.live);
+    if (pool->breaker.state == BREAKER_HALF_OPEN)
+        require(probing == pool->breaker.probing && probing <= pool->breaker.options.probes);
+    return following;
+}
+
+/* Every guard is held by a worker that exists, and the governor's sums are theirs. */
+static inline void check_memory(void) {
+    const struct memory_governor *governor = &stage.orchestrator.governor;
+    uint64_t charged = 0, held = 0, guards = 0;
+    for (uint32_t i = 0; i < stage.pools_count; i++) {
+        for (uint32_t j = 0; j < stage.options[i].slots_max; j++) {
+            const struct slot *slot = &stage_pool(i)->slots[j];
+            const struct memory_guard *guard = &slot->guard;
+            uint64_t declared = guard->declared_bytes, measured = guard->measured_bytes;
+            charged += declared > measured ? declared : measured;
+            held += measured > 0 ? measured : declared;
+            guards += declared > 0;
+            require((declared > 0) == (slot->record.state != WORKER_DEAD));
+        }
+    }
+    require(governor->charged_bytes == charged && governor->guards == guards);
+    require(governor->held_bytes == held);
 }
 
 static inline void check_pool(uint32_t number) {
-    const struct pool *pool = stage_pool(number);
-    uint32_t by_state[WORKER_STATE_COUNT] = {0}, by_priority = 0;
+    struct pool *pool = stage_pool(number);
+    uint32_t by_state[WORKER_STATE_COUNT] = {0}, by_priority = 0, by_effective = 0;
     uint64_t restarts = 0;
     for (uint32_t i = 0; i < pool->options->slots_max; i++) {
         check_slot(&stage.actors[number][i]);
@@ -259,12 +405,14 @@ static inline void check_pool(uint32_t number) {
     }
     require(memcmp(by_state, pool->census.by_state, sizeof by_state) == 0);
     for (int i = 0; i < PRIORITY_COUNT; i++) by_priority += pool->queue.by_priority[i];
-    require(pool->queue.waiting == by_priority);
+    for (int i = 0; i < PRIORITY_COUNT; i++) by_effective += pool->queue.by_effective[i];
+    require(pool->queue.waiting == by_priority && pool->queue.waiting == by_effective);
     require(pool->queue.live == stage.live[number]);
-    require(pool->queue.live == pool->queue.waiting + count_running(pool));
+    require(pool->queue.live == pool->queue.waiting + count_out(pool) + check_live(pool));
+    require(pool->staged == count_staged(pool) && pool->totals.alarms == 0);
     require(pool->admission.permits == pool->queue.live);
     require(pool->admission.places == pool_able(pool) * pool->options->inflight);
-    require(pool->restarts == restarts && pool->answered == stage.answered[number]);
+    require(pool->totals.restarts == restarts && pool->totals.answered == stage.answered[number]);
     check_dispatch(pool);
 }
 
@@ -274,6 +422,7 @@ static inline void settle(void) {
     do {
         stage.next_ns = orchestrator_settle(&stage.orchestrator, stage.now_ns);
         for (uint32_t i = 0; i < stage.pools_count; i++) check_pool(i);
+        check_memory();
         require(++rounds < 10);
     } while (stage.next_ns <= stage.now_ns);
 }
@@ -299,7 +448,7 @@ static inline void leap(uint64_t duration_ns) {
 
 static inline void handle(const struct event *event) {
     orchestrator_handle(&stage.orchestrator, event, stage.now_ns);
-    settle();
+    if (!stage.held) settle();
 }
 
 static void on_done(struct request *request) {
@@ -325,24 +474,54 @@ static void on_done(struct request *request) {
     request_free(request);
 }
 
-/* What the gate does: a permit, an id, the event. 0 when it was refused. */
-static inline uint64_t submit_to(uint32_t pool, enum priority priority, uint64_t deadline_ns) {
-    static const struct request_texts texts = {.request_id = "test"};
-    if (admission_take(&stage_pool(pool)->admission, priority) != OK) return 0;
+/* A request that is to be submitted. content: what it asks; equal contents are identical requests,
+ * NULL is like no other. deadline_ns 0: none. */
+struct offer {
+    uint32_t pool;
+    enum priority priority;
+    uint64_t deadline_ns;
+    const char *tenant, *batch_key, *content;
+};
+
+static inline struct request *make_request(const struct offer *offer) {
     struct request *request;
-    ck_assert_int_eq(request_create(&request, &texts), OK);
-    uint64_t id = ++stage.ids;
-    require(id < STAGE_REQUESTS);
-    request->id = id;
-    request->pool = pool;
-    request->priority = priority;
+    const struct request_texts texts = {.request_id = "test",
+                                        .tenant = offer->tenant,
+                                        .batch_key = offer->batch_key,
+                                        .operation = offer->content};
+    if (request_create(&request, &texts) != OK) return NULL;
+    request->id = ++stage.ids;
+    require(request->id < STAGE_REQUESTS);
+    request->pool = offer->pool;
+    request->priority = offer->priority;
     request->arrived_ns = stage.now_ns;
-    request->deadline_ns = deadline_ns;
+    if (offer->deadline_ns > 0) request->deadline_ns = offer->deadline_ns;
     request->done = on_done;
+    if (offer->content != NULL) dedup_digest(request);
+    return request;
+}
+
+/* What the gate does: a permit, an id, the event. 0 when it was refused. */
+static inline uint64_t submit_offer(const struct offer *offer) {
+    const struct admission_ask ask = {.priority = offer->priority,
+                                      .tenant = offer->tenant != NULL ? offer->tenant : "",
+                                      .deadline_ns =
+                                          offer->deadline_ns > 0 ? offer->deadline_ns : CLOCK_NEVER,
+                                      .now_ns = stage.now_ns};
+    stage.refused = admission_take(&stage_pool(offer->pool)->admission, &ask);
+    if (stage.refused != OK) return 0;
+    struct request *request = make_request(offer);
+    require(request != NULL);
+    uint64_t id = request->id;
     stage.endings[id].submitted = 1;
-    stage.live[pool]++;
-    handle(&(struct event){.kind = EVENT_SUBMIT, .pool = pool, .request = request});
+    stage.live[offer->pool]++;
+    handle(&(struct event){.kind = EVENT_SUBMIT, .pool = offer->pool, .request = request});
     return id;
+}
+
+static inline uint64_t submit_to(uint32_t pool, enum priority priority, uint64_t deadline_ns) {
+    return submit_offer(
+        &(struct offer){.pool = pool, .priority = priority, .deadline_ns = deadline_ns});
 }
 
 static inline uint64_t submit(void) {
@@ -384,7 +563,6 @@ static inline void act(struct actor *actor, struct transport_event event) {
     if (event.text == NULL) event.text = "";
     if (event.kind == TRANSPORT_EXITED) {
         actor->running = false; /* a new start may come from within */
-        actor->has_count = 0;
     }
     handle(&(struct event){
         .kind = EVENT_WORKER, .pool = actor->pool, .slot = actor->slot, .worker = &event});
@@ -403,7 +581,9 @@ static inline void greet(struct actor *actor) {
 
 static inline void become_ready(struct actor *actor) {
     actor->ready = true;
-    act(actor, (struct transport_event){.kind = TRANSPORT_READY});
+    act(actor, (struct transport_event){.kind = TRANSPORT_READY,
+                                        .max_batch = actor->max_batch,
+                                        .checks = actor->checks});
 }
 
 static inline void load(struct actor *actor) {
@@ -420,6 +600,7 @@ static inline void fail_to_load(struct actor *actor, const char *why) {
 static inline void give_up_work(struct actor *actor, uint64_t id) {
     if (actor_has(actor, id) && worker_state_can_serve(state_of(actor))) actor->replied++;
     actor_forget(actor, id);
+    if (!actor->slow && count_begun(actor) < stage.options[actor->pool].inflight) begin_next(actor);
 }
 
 static inline void reply(struct actor *actor, uint64_t id) {
@@ -452,6 +633,32 @@ static inline void leave(struct actor *actor, enum exit_kind kind, int value) {
 
 static inline void crash(struct actor *actor) {
     leave(actor, EXIT_CRASH_SIGNAL, SIGSEGV);
+}
+
+/* A slow one begins what it has, as many as it can run at once. */
+static inline void begin(struct actor *actor) {
+    require(actor->running && actor->has_count > 0);
+    begin_next(actor);
+}
+
+/* why: "" when it is sound. */
+static inline void say_checked(struct actor *actor, const char *why) {
+    actor->checking = false;
+    act(actor, (struct transport_event){.kind = TRANSPORT_CHECKED, .text = why});
+}
+
+static inline void say_measured(struct actor *actor, uint64_t bytes) {
+    act(actor, (struct transport_event){.kind = TRANSPORT_MEASURED, .resident_bytes = bytes});
+}
+
+static inline void wish_for(uint32_t pool, enum wish wish) {
+    handle(&(struct event){.kind = EVENT_WISH, .pool = pool, .wish = wish});
+}
+
+static inline void weigh(uint64_t total_bytes, uint64_t used_bytes, double stall_percent) {
+    const struct memory_reading reading = {
+        .total_bytes = total_bytes, .used_bytes = used_bytes, .stall_percent = stall_percent};
+    handle(&(struct event){.kind = EVENT_MEMORY, .memory = &reading});
 }
 
 /* Killed by the gateway, and gone. */

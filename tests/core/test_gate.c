@@ -294,7 +294,8 @@ START_TEST(a_worker_that_is_not_ready_in_time_is_a_spawn_timeout) {
     ck_assert_int_eq(collector.last->outcome, SPAWN_TIMEOUT);
     uint64_t retry_after_ns;
     /* The gate is told at the end of the same round. */
-    while (gate_would_admit(gate, 0, PRIORITY_NORMAL, &retry_after_ns) != SPAWN_FAILED) usleep(100);
+    const struct gate_ask ask = {.priority = PRIORITY_NORMAL, .deadline_ns = CLOCK_NEVER};
+    while (gate_would_admit(gate, &ask, &retry_after_ns) != SPAWN_FAILED) usleep(100);
     ck_assert_uint_gt(retry_after_ns, 0);
     close_gate();
 }

@@ -56,7 +56,7 @@ static void take(enum step step) {
     switch (step) {
     case SUBMIT: submit_to(0, PRIORITY_NORMAL, stage.now_ns + DEADLINE_NS); return;
     case CANCEL: cancel(1); return;
-    case REPLY: reply(A, A->has[0]); return;
+    case REPLY: reply(A, A->has[0].id); return;
     case CRASH: crash(A); return;
     case DEADLINE: leap(DEADLINE_NS); return;
     case TICK: {
