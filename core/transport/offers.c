@@ -118,7 +118,7 @@ static enum outcome lay_down(struct offers *offers, const struct request *reques
     put_pairs(cursor, request);
     if (payload_bytes > 0) memcpy(start + behind_texts, body->data, payload_bytes);
     offers->next++;
-    /* The worker had these last: asked for now, they are here when the next request is written. */
+    /* The worker had these last: fetched already, they are here when the next request is written. */
     __builtin_prefetch(cell_of(offers, offers->next), 1);
     __builtin_prefetch(start + bytes, 1);
     return OK;

@@ -1,8 +1,5 @@
 #include "core/transport/spawner.h"
 
-#include "core/base/channel.h"
-
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -22,9 +19,9 @@ struct spawner {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t arrived;
-    struct jobs starts, looks; /* under the lock */
+    struct jobs starts, looks, results; /* under the lock */
     bool closing;
-    struct channel *results;
+    uv_async_t finished;
 };
 
 /* --- its thread -------------------------------------------------------------------------------------- */
@@ -89,6 +86,12 @@ static void run(struct spawn_job *job) {
     }
 }
 
+static void jobs_add(struct jobs *jobs, struct spawn_job *job) {
+    job->next = NULL;
+    *jobs->last = job;
+    jobs->last = &job->next;
+}
+
 static struct spawn_job *jobs_take(struct jobs *jobs) {
     struct spawn_job *job = jobs->first;
     if (job == NULL) return NULL;
@@ -112,23 +115,38 @@ static void *work(void *argument) {
     struct spawn_job *job;
     while ((job = next_job(spawner)) != NULL) {
         run(job);
-        enum outcome outcome = channel_try_send(spawner->results, (struct message){.pointer = job});
-        assert(outcome == OK);
+        pthread_mutex_lock(&spawner->lock);
+        jobs_add(&spawner->results, job);
+        uv_async_send(&spawner->finished);
+        pthread_mutex_unlock(&spawner->lock);
     }
     return NULL;
 }
 
 /* --- the loop's side ------------------------------------------------------------------------------- */
 
-static void deliver(void *owner, const struct message *batch, size_t count) {
-    (void)owner;
-    for (size_t i = 0; i < count; i++) {
-        struct spawn_job *job = batch[i].pointer;
-        job->done(job);
-    }
+static void deliver(struct spawner *spawner) {
+    struct spawn_job *job;
+    do {
+        pthread_mutex_lock(&spawner->lock);
+        job = jobs_take(&spawner->results);
+        pthread_mutex_unlock(&spawner->lock);
+        if (job != NULL) job->done(job);
+    } while (job != NULL);
 }
 
-enum outcome spawner_open(struct spawner **out, uv_loop_t *loop, size_t jobs) {
+static void on_finished(uv_async_t *finished) {
+    deliver(finished->data);
+}
+
+static void on_closed(uv_handle_t *finished) {
+    struct spawner *spawner = finished->data;
+    pthread_cond_destroy(&spawner->arrived);
+    pthread_mutex_destroy(&spawner->lock);
+    free(spawner);
+}
+
+enum outcome spawner_open(struct spawner **out, uv_loop_t *loop) {
     *out = NULL;
     struct spawner *spawner = calloc(1, sizeof *spawner);
     if (spawner == NULL) return MEMORY_EXHAUSTED;
@@ -136,27 +154,24 @@ enum outcome spawner_open(struct spawner **out, uv_loop_t *loop, size_t jobs) {
     pthread_cond_init(&spawner->arrived, NULL);
     spawner->starts.last = &spawner->starts.first;
     spawner->looks.last = &spawner->looks.first;
-    enum outcome outcome = channel_open(&spawner->results, loop, jobs, deliver, spawner);
-    if (outcome != OK) goto no_channel;
-    if (pthread_create(&spawner->thread, NULL, work, spawner) != 0) goto no_thread;
+    spawner->results.last = &spawner->results.first;
+    spawner->finished.data = spawner;
+    if (uv_async_init(loop, &spawner->finished, on_finished) != 0) {
+        on_closed((uv_handle_t *)&spawner->finished);
+        return MEMORY_EXHAUSTED;
+    }
+    if (pthread_create(&spawner->thread, NULL, work, spawner) != 0) {
+        uv_close((uv_handle_t *)&spawner->finished, on_closed);
+        return MEMORY_EXHAUSTED;
+    }
     *out = spawner;
     return OK;
-
-no_thread:
-    channel_close(spawner->results);
-no_channel:
-    pthread_cond_destroy(&spawner->arrived);
-    pthread_mutex_destroy(&spawner->lock);
-    free(spawner);
-    return MEMORY_EXHAUSTED;
 }
 
 void spawner_submit(struct spawner *spawner, struct spawn_job *job) {
     struct jobs *jobs = job->kind == SPAWN_START ? &spawner->starts : &spawner->looks;
-    job->next = NULL;
     pthread_mutex_lock(&spawner->lock);
-    *jobs->last = job;
-    jobs->last = &job->next;
+    jobs_add(jobs, job);
     pthread_cond_signal(&spawner->arrived);
     pthread_mutex_unlock(&spawner->lock);
 }
@@ -167,8 +182,6 @@ void spawner_close(struct spawner *spawner) {
     pthread_cond_signal(&spawner->arrived);
     pthread_mutex_unlock(&spawner->lock);
     pthread_join(spawner->thread, NULL);
-    channel_close(spawner->results);
-    pthread_cond_destroy(&spawner->arrived);
-    pthread_mutex_destroy(&spawner->lock);
-    free(spawner);
+    deliver(spawner);
+    uv_close((uv_handle_t *)&spawner->finished, on_closed);
 }

@@ -44,8 +44,7 @@ struct spawn_job {
     struct machine_memory machine;
 };
 
-/* jobs: how many may be under way at once. */
-enum outcome spawner_open(struct spawner **out, uv_loop_t *loop, size_t jobs);
+enum outcome spawner_open(struct spawner **out, uv_loop_t *loop);
 void spawner_submit(struct spawner *spawner, struct spawn_job *job);
 /* Waits for the thread; what was under way is still done, its done runs before this returns. */
 void spawner_close(struct spawner *spawner);

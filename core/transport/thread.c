@@ -32,8 +32,9 @@ struct thread {
     uint32_t slot, starts;
     struct placement placement;
     struct connection *connection; /* NULL: no run under way */
-    struct connection *ended;      /* while its end is reported: what it had not taken can be taken back */
-    uv_timer_t later;              /* what was to be killed has so long to end by itself */
+    struct connection
+        *ended;       /* while its end is reported: what it had not taken can be taken back */
+    uv_timer_t later; /* what was to be killed has so long to end by itself */
 };
 
 /* What the new thread gets; its own to free. */
@@ -82,8 +83,7 @@ static void ended(struct thread *thread, enum exit_kind kind, const char *text) 
 
 static void on_event(void *owner, const struct transport_event *event) {
     struct thread *thread = owner;
-    if (event->kind == TRANSPORT_READY)
-        thread->base.stages = connection_stages(thread->connection);
+    if (event->kind == TRANSPORT_READY) thread->base.stages = connection_stages(thread->connection);
     thread->fn(thread->owner, event);
 }
 
@@ -135,13 +135,12 @@ static bool open_ends(struct thread *thread, struct start *start,
                                            .owner = thread};
     start->run = thread->run;
     start->placement = thread->placement;
-    start->worker = (struct thread_worker){
-        .plugin_path = thread->plugin_path,
-        .socket = sockets[1],
-        .bell = -1,
-        .chaos = thread->talk.pool->chaos,
-        .slot = thread->slot,
-        .starts = ++thread->starts};
+    start->worker = (struct thread_worker){.plugin_path = thread->plugin_path,
+                                           .socket = sockets[1],
+                                           .bell = -1,
+                                           .chaos = thread->talk.pool->chaos,
+                                           .slot = thread->slot,
+                                           .starts = ++thread->starts};
     if (options->bell >= 0) start->worker.bell = fcntl(options->bell, F_DUPFD_CLOEXEC, 0);
     uint32_t cells = ring_pair_cells(connection_requests(thread->talk.pool));
     if (start->worker.bell >= 0 && ring_pair_create_private(&options->rings, cells) == OK) {
@@ -202,8 +201,7 @@ static enum outcome thread_send(struct transport *transport, struct request *con
 
 static bool thread_revoke(struct transport *transport, uint64_t id) {
     struct thread *thread = (struct thread *)transport;
-    struct connection *connection =
-        thread->connection != NULL ? thread->connection : thread->ended;
+    struct connection *connection = thread->connection != NULL ? thread->connection : thread->ended;
     return connection != NULL && connection_revoke(connection, id);
 }
 

@@ -161,20 +161,21 @@ static inline void plugin_close(struct plugin *plugin) {
     dlclose(plugin->library);
 }
 
+static const struct poolgate_host fake_host = {
+    .abi = POOLGATE_WORKER_ABI,
+    .struct_bytes = sizeof fake_host,
+    .meta = fake_meta,
+    .send = fake_send,
+    .take = fake_take,
+    .chunk = fake_chunk,
+    .fail = fake_fail,
+    .cancelled = fake_cancelled,
+};
+
 /* Sends one request; answers that it was cancelled once that was asked cancel_after_asks times. */
 static inline struct answer plugin_ask_until(struct plugin *plugin, const char *content_type,
                                              const char *operation, const void *body,
                                              size_t body_bytes, long cancel_after_asks) {
-    static const struct poolgate_host host = {
-        .abi = POOLGATE_WORKER_ABI,
-        .struct_bytes = sizeof host,
-        .meta = fake_meta,
-        .send = fake_send,
-        .take = fake_take,
-        .chunk = fake_chunk,
-        .fail = fake_fail,
-        .cancelled = fake_cancelled,
-    };
     struct answer answer = {.cancel_after_asks = cancel_after_asks};
     struct poolgate_request request = {
         .request_id = "request-1",
@@ -184,10 +185,25 @@ static inline struct answer plugin_ask_until(struct plugin *plugin, const char *
         .body = body,
         .body_bytes = body_bytes,
     };
-    struct poolgate_reply reply = {.host = &host, .host_state = &answer};
+    struct poolgate_reply reply = {.host = &fake_host, .host_state = &answer};
     plugin->worker->handle(plugin->state, &request, &reply);
     ck_assert_int_ne(answer.kind, ANSWER_NONE);
     return answer;
+}
+
+#define FAKE_BATCH_MAX 64
+
+/* Sends count requests as one batch; only their texts and bodies need to be set. Each must be answered. */
+static inline void plugin_ask_batch(struct plugin *plugin, const struct poolgate_request *requests,
+                                    struct answer *answers, size_t count) {
+    struct poolgate_reply replies[FAKE_BATCH_MAX];
+    ck_assert_uint_le(count, FAKE_BATCH_MAX);
+    for (size_t i = 0; i < count; i++) {
+        answers[i] = (struct answer){.cancel_after_asks = NEVER_CANCEL};
+        replies[i] = (struct poolgate_reply){.host = &fake_host, .host_state = &answers[i]};
+    }
+    plugin->worker->handle_batch(plugin->state, requests, replies, count);
+    for (size_t i = 0; i < count; i++) ck_assert_int_ne(answers[i].kind, ANSWER_NONE);
 }
 
 static inline struct answer plugin_ask(struct plugin *plugin, const char *content_type,

@@ -206,6 +206,67 @@ START_TEST(stderr_is_flooded_by_whole_kibibytes_of_lines) {
 }
 END_TEST
 
+/* ---- batches ---- */
+
+START_TEST(a_batch_is_answered_one_by_one_and_each_says_how_many_there_were) {
+    static const char *const operations[] = {"", "fail", "chunks:3", "dance", "meta"};
+    struct poolgate_request requests[5];
+    struct answer answers[5];
+    for (size_t i = 0; i < 5; i++)
+        requests[i] = (struct poolgate_request){.content_type = "text/x-test",
+                                                .operation = operations[i],
+                                                .body = BODY,
+                                                .body_bytes = strlen(BODY)};
+    load_echo();
+    plugin_ask_batch(&echo, requests, answers, 5);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_uint_eq(answers[i].metas, 1);
+        ck_assert_str_eq(answers[i].meta_name, "Batch");
+        ck_assert_str_eq(answers[i].meta_value, "5");
+    }
+    ck_assert_uint_eq(answers[4].metas, 2); /* its own and the batch's */
+    is_echo(answers[0]);
+    answer_is_error(answers[1], POOLGATE_FAILED, "failed as asked");
+    ck_assert_uint_eq(answers[2].chunks, 3);
+    is_echo(answers[2]);
+    answer_is_error(answers[3], POOLGATE_UNSUPPORTED, "operation: not known");
+    is_echo(answers[4]);
+    plugin_ask_batch(&echo, requests, answers, 1);
+    ck_assert_str_eq(answers[0].meta_value, "1");
+    is_echo(answers[0]);
+    ck_assert_uint_eq(plugin_ask_text(&echo, "", "fail", "").metas, 0); /* it came alone */
+    plugin_close(&echo);
+}
+END_TEST
+
+START_TEST(each_request_of_a_batch_counts) {
+    struct poolgate_request requests[2] = {{.content_type = "", .operation = ""},
+                                           {.content_type = "", .operation = ""}};
+    struct answer answers[2];
+    echo = plugin_loaded("echo", "exit_on", "4");
+    plugin_ask_batch(&echo, requests, answers, 2);
+    answer_free(&answers[0]);
+    answer_free(&answers[1]);
+    is_echo(ask(""));
+    int status = ask_in_child("", 0);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 3);
+    plugin_close(&echo);
+}
+END_TEST
+
+START_TEST(the_check_is_sound_unless_it_was_told_to_fail) {
+    load_echo();
+    ck_assert_int_eq(echo.worker->check(echo.state, echo.error), 0);
+    plugin_close(&echo);
+    echo = plugin_loaded("echo", "check_fail", "1");
+    ck_assert_int_ne(echo.worker->check(echo.state, echo.error), 0);
+    ck_assert_str_eq(echo.error, "check_fail: failed as asked");
+    is_echo(ask(""));
+    plugin_close(&echo);
+}
+END_TEST
+
 /* ---- what ends a process, or never ends ---- */
 
 START_TEST(a_crash_is_an_abort) {
@@ -367,6 +428,7 @@ START_TEST(a_bad_argument_is_a_load_error_that_says_what_is_allowed) {
     plugin_refuses_argument("echo", "load_ms", "", "load_ms: not allowed");
     plugin_refuses_argument("echo", "load_fail", "2", "from 0 to 1");
     plugin_refuses_argument("echo", "exit_on", "x", "exit_on: not allowed");
+    plugin_refuses_argument("echo", "check_fail", "2", "from 0 to 1");
     plugin_refuses_argument("echo", "delay", "1", "delay: no such argument; allowed: delay_ms, ch");
 }
 END_TEST
@@ -389,9 +451,11 @@ SUITE("workers/echo", 60, the_same_bytes_and_type_come_back,
       a_delay_takes_its_time_and_asks_whether_it_is_cancelled, a_cancelled_delay_returns_early,
       a_stubborn_sleep_does_not_ask, an_error_can_be_the_workers_or_the_clients,
       a_reply_of_a_size_has_the_known_pattern, metadata_names_the_slot,
-      stderr_is_flooded_by_whole_kibibytes_of_lines, a_crash_is_an_abort,
-      an_exit_has_the_status_that_was_asked_for, a_hang_lasts_until_it_is_killed,
-      the_slot_exits_at_the_request_it_was_told,
+      stderr_is_flooded_by_whole_kibibytes_of_lines,
+      a_batch_is_answered_one_by_one_and_each_says_how_many_there_were,
+      each_request_of_a_batch_counts, the_check_is_sound_unless_it_was_told_to_fail,
+      a_crash_is_an_abort, an_exit_has_the_status_that_was_asked_for,
+      a_hang_lasts_until_it_is_killed, the_slot_exits_at_the_request_it_was_told,
       garbage_goes_only_to_the_control_socket_of_a_worker_process,
       requests_fail_at_the_rate_that_was_configured,
       the_rates_spare_a_request_that_chose_an_operation,

@@ -94,6 +94,14 @@ static char *many_inputs(size_t count, const char *text) {
     return body;
 }
 
+static struct poolgate_request request_of(const char *content_type, const char *operation,
+                                          const char *body) {
+    return (struct poolgate_request){.content_type = content_type,
+                                     .operation = operation,
+                                     .body = body,
+                                     .body_bytes = strlen(body)};
+}
+
 /* ---- vectors ---- */
 
 START_TEST(a_vector_has_the_configured_length_and_norm_one) {
@@ -511,6 +519,58 @@ START_TEST(a_sound_slot_passes_its_check) {
 }
 END_TEST
 
+/* ---- batches ---- */
+
+START_TEST(a_batch_gives_each_request_the_answer_that_it_gets_alone) {
+    enum { COUNT = 6 };
+    const struct poolgate_request requests[COUNT] = {
+        request_of("text/plain", "", "waiting is work"),
+        request_of(JSON, "", "{\"input\":[\"work is waiting\",\"waiting is work\"]}"),
+        request_of("text/plain", "dance", "waiting is work"),
+        request_of(JSON, "", "{\"input\":\"waiting is work\",\"dimensions\":64}"),
+        request_of(JSON, "", "{\"input\":"),
+        request_of(JSON, "", "{\"input\":\"waiting is work\",\"encoding_format\":\"base64\"}"),
+    };
+    struct answer answers[COUNT];
+    load_embed();
+    plugin_ask_batch(&embed, requests, answers, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        struct answer alone = plugin_ask_text(&embed, requests[i].content_type,
+                                              requests[i].operation, requests[i].body);
+        ck_assert_str_eq(answers[i].meta_name, "Batch");
+        ck_assert_str_eq(answers[i].meta_value, "6");
+        ck_assert_int_eq(answers[i].kind, alone.kind);
+        ck_assert_str_eq(answers[i].message, alone.message);
+        ck_assert_uint_eq(answers[i].size, alone.size);
+        if (alone.size > 0) ck_assert_mem_eq(answers[i].bytes, alone.bytes, alone.size);
+        answer_free(&alone);
+        answer_free(&answers[i]);
+    }
+    plugin_close(&embed);
+}
+END_TEST
+
+START_TEST(a_batch_of_one_says_so) {
+    struct poolgate_request request = request_of("text/plain", "", "alone");
+    struct answer answer;
+    load_embed();
+    plugin_ask_batch(&embed, &request, &answer, 1);
+    ck_assert_str_eq(answer.meta_value, "1");
+    json_decref(answer_json(answer));
+    plugin_close(&embed);
+}
+END_TEST
+
+START_TEST(a_check_between_two_requests_changes_nothing) {
+    load_embed();
+    embed_text("before and after", vectors[0]);
+    ck_assert_int_eq(embed.worker->check(embed.state, embed.error), 0);
+    embed_text("before and after", vectors[1]);
+    ck_assert_mem_eq(vectors[0], vectors[1], DIMENSIONS * sizeof(float));
+    plugin_close(&embed);
+}
+END_TEST
+
 SUITE("workers/embed", 60, a_vector_has_the_configured_length_and_norm_one,
       a_known_text_gives_the_known_vector, the_same_text_gives_the_same_bytes_in_any_slot,
       related_sentences_are_closer_than_unrelated_ones, a_misspelt_word_stays_close,
@@ -523,4 +583,6 @@ SUITE("workers/embed", 60, a_vector_has_the_configured_length_and_norm_one,
       brackets_and_commas_inside_a_text_are_only_text, at_most_2048_texts_are_taken,
       a_text_may_have_a_mebibyte_and_no_more, what_is_not_text_in_utf8_is_unsupported,
       a_cancelled_request_stops_between_two_texts, the_dimensions_can_be_configured,
-      a_bad_argument_is_a_load_error_that_says_what_is_allowed, a_sound_slot_passes_its_check)
+      a_bad_argument_is_a_load_error_that_says_what_is_allowed, a_sound_slot_passes_its_check,
+      a_batch_gives_each_request_the_answer_that_it_gets_alone, a_batch_of_one_says_so,
+      a_check_between_two_requests_changes_nothing)

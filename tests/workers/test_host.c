@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 
 #define HOST       TEST_BUILD_FOLDER "/poolgate-worker"
 #define ECHO       TEST_BUILD_FOLDER "/workers/echo.so"
+#define OCR        TEST_BUILD_FOLDER "/workers/ocr.so"
 #define PATIENCE_S 20
 #define MAX_WORDS  16
 /* 32 and 33 in /proc's masks: libc keeps them to itself, and they may be inherited ignored. */
@@ -125,8 +127,8 @@ static void send_bytes(struct worker *worker, const void *bytes, size_t count, i
     ck_assert_int_eq(sendmsg(worker->fd, &message, MSG_NOSIGNAL), (ssize_t)count);
 }
 
-static void send_frame(struct worker *worker, enum wire_type type, const ProtobufCMessage *message,
-                       const void *payload, size_t payload_bytes) {
+static void say_frame(struct worker *worker, enum wire_type type, const ProtobufCMessage *message,
+                      const void *payload, size_t payload_bytes) {
     uint8_t *head;
     size_t head_bytes;
     ck_assert_int_eq(envelope_pack(message, type, 0, (uint32_t)payload_bytes, &head, &head_bytes),
@@ -194,8 +196,8 @@ static void expect_reply(struct worker *worker, uint64_t id, size_t bytes) {
 
 /* What a gateway says */
 
-static void set_up(struct worker *worker, uint32_t protocol, uint64_t max_reply_bytes,
-                   const char *arg, const char *value) {
+static void set_up_for_batches(struct worker *worker, uint32_t protocol, uint64_t max_reply_bytes,
+                               const char *arg, const char *value, uint32_t batch) {
     Poolgate__Worker__V1__Setup setup = POOLGATE__WORKER__V1__SETUP__INIT;
     Poolgate__Worker__V1__Pair pair = POOLGATE__WORKER__V1__PAIR__INIT;
     Poolgate__Worker__V1__Pair *pairs[] = {&pair};
@@ -207,7 +209,26 @@ static void set_up(struct worker *worker, uint32_t protocol, uint64_t max_reply_
     setup.n_args = arg != NULL;
     setup.args = pairs;
     setup.max_reply_bytes = max_reply_bytes;
-    send_frame(worker, WIRE_SETUP, &setup.base, NULL, 0);
+    setup.batch = batch;
+    say_frame(worker, WIRE_SETUP, &setup.base, NULL, 0);
+}
+
+static void set_up(struct worker *worker, uint32_t protocol, uint64_t max_reply_bytes,
+                   const char *arg, const char *value) {
+    set_up_for_batches(worker, protocol, max_reply_bytes, arg, value, 0);
+}
+
+/* A worker that has said READY with so large a batch. */
+static void start_for_batches(struct worker *worker, const char *plugin, uint32_t pool_batch,
+                              uint32_t worker_batch) {
+    start(worker, (const char *const[]){"--plugin", plugin, NULL});
+    expect(worker, WIRE_HELLO);
+    set_up_for_batches(worker, WIRE_PROTOCOL, 0, NULL, NULL, pool_batch);
+    expect(worker, WIRE_LOADING);
+    const Poolgate__Worker__V1__Ready *ready = expect(worker, WIRE_READY);
+    ck_assert_str_eq(ready->error, "");
+    ck_assert_uint_eq(ready->max_batch, worker_batch);
+    ck_assert(ready->checks); /* all bundled workers do */
 }
 
 static void start_echo(struct worker *worker, uint64_t max_reply_bytes) {
@@ -230,7 +251,34 @@ static Poolgate__Worker__V1__Request request_of(uint64_t id, const char *operati
 static void ask(struct worker *worker, uint64_t id, const char *operation, const void *payload,
                 size_t payload_bytes) {
     Poolgate__Worker__V1__Request request = request_of(id, operation);
-    send_frame(worker, WIRE_REQUEST, &request.base, payload, payload_bytes);
+    say_frame(worker, WIRE_REQUEST, &request.base, payload, payload_bytes);
+}
+
+/* One member of a batch, of which so many more follow. */
+static void ask_in_batch(struct worker *worker, uint64_t id, uint32_t more, const char *operation) {
+    Poolgate__Worker__V1__Request request = request_of(id, operation);
+    request.batch_more = more;
+    say_frame(worker, WIRE_REQUEST, &request.base, "x", 1);
+}
+
+/* The next reply, and how many were in its batch; NULL: it says nothing about one. */
+static void expect_reply_of_batch(struct worker *worker, uint64_t id, const char *count) {
+    const Poolgate__Worker__V1__Reply *reply = expect(worker, WIRE_REPLY);
+    ck_assert_uint_eq(reply->id, id);
+    ck_assert_uint_eq(reply->n_metadata, count != NULL);
+    if (count == NULL) return;
+    ck_assert_str_eq(reply->metadata[0]->name, "Batch");
+    ck_assert_str_eq(reply->metadata[0]->value, count);
+}
+
+static void send_check(struct worker *worker) {
+    Poolgate__Worker__V1__Check check = POOLGATE__WORKER__V1__CHECK__INIT;
+    say_frame(worker, WIRE_CHECK, &check.base, NULL, 0);
+}
+
+static void expect_checked(struct worker *worker, const char *error) {
+    const Poolgate__Worker__V1__Checked *checked = expect(worker, WIRE_CHECKED);
+    ck_assert_str_eq(checked->error, error);
 }
 
 static void ask_with_memfd(struct worker *worker, uint64_t id, int memfd, uint32_t payload_bytes) {
@@ -247,18 +295,18 @@ static void ask_with_memfd(struct worker *worker, uint64_t id, int memfd, uint32
 static void send_ping(struct worker *worker, uint64_t id) {
     Poolgate__Worker__V1__Ping ping = POOLGATE__WORKER__V1__PING__INIT;
     ping.id = id;
-    send_frame(worker, WIRE_PING, &ping.base, NULL, 0);
+    say_frame(worker, WIRE_PING, &ping.base, NULL, 0);
 }
 
 static void send_cancel(struct worker *worker, uint64_t id) {
     Poolgate__Worker__V1__Cancel cancel = POOLGATE__WORKER__V1__CANCEL__INIT;
     cancel.id = id;
-    send_frame(worker, WIRE_CANCEL, &cancel.base, NULL, 0);
+    say_frame(worker, WIRE_CANCEL, &cancel.base, NULL, 0);
 }
 
 static void send_shutdown(struct worker *worker) {
     Poolgate__Worker__V1__Shutdown shutdown_now = POOLGATE__WORKER__V1__SHUTDOWN__INIT;
-    send_frame(worker, WIRE_SHUTDOWN, &shutdown_now.base, NULL, 0);
+    say_frame(worker, WIRE_SHUTDOWN, &shutdown_now.base, NULL, 0);
 }
 
 /* Waits until the worker has begun a request, as its own PONG says. */
@@ -627,6 +675,179 @@ START_TEST(pongs_that_did_not_fit_are_sent_when_there_is_room) {
 }
 END_TEST
 
+/* Batches */
+
+START_TEST(a_worker_takes_batches_as_large_as_the_pools_if_its_plugin_takes_any) {
+    static const struct {
+        const char *plugin;
+        uint32_t pool, worker;
+    } cases[] = {{ECHO, 0, 1}, {ECHO, 1, 1}, {ECHO, 8, 8}, {ECHO, UINT32_MAX, 1024}, {OCR, 8, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct worker worker;
+        start_for_batches(&worker, cases[i].plugin, cases[i].pool, cases[i].worker);
+        stop(&worker);
+    }
+}
+END_TEST
+
+START_TEST(a_batch_is_handled_at_once_and_a_lone_request_alone) {
+    struct worker worker;
+    start_for_batches(&worker, ECHO, 8, 8);
+    for (uint32_t round = 0; round < 50; round++) {
+        uint64_t first = 1 + round * 10;
+        uint32_t count = 2 + round % 7;
+        char text[16];
+        snprintf(text, sizeof text, "%u", count);
+        for (uint32_t i = 0; i < count; i++) ask_in_batch(&worker, first + i, count - 1 - i, "");
+        ask_in_batch(&worker, first + 9, 0, "");
+        for (uint32_t i = 0; i < count; i++) expect_reply_of_batch(&worker, first + i, text);
+        expect_reply_of_batch(&worker, first + 9, NULL);
+    }
+    stop(&worker);
+}
+END_TEST
+
+START_TEST(an_item_of_a_batch_fails_alone) {
+    struct worker worker;
+    start_for_batches(&worker, ECHO, 8, 8);
+    ask_in_batch(&worker, 1, 3, "fail");
+    ask_in_batch(&worker, 2, 2, "");
+    ask_in_batch(&worker, 3, 1, "no-such-operation");
+    ask_in_batch(&worker, 4, 0, "");
+    expect_error(&worker, 1, KIND(FAILED));
+    expect_reply_of_batch(&worker, 2, "4");
+    expect_error(&worker, 3, KIND(UNSUPPORTED));
+    expect_reply_of_batch(&worker, 4, "4");
+    stop(&worker);
+}
+END_TEST
+
+START_TEST(an_item_of_a_running_batch_is_cancelled_alone) {
+    struct worker worker;
+    start_for_batches(&worker, ECHO, 8, 8);
+    ask_in_batch(&worker, 1, 2, "stubborn:500");
+    ask_in_batch(&worker, 2, 1, "delay:3600000");
+    ask_in_batch(&worker, 3, 0, "");
+    wait_until_busy(&worker);
+    send_cancel(&worker, 2);
+    expect_reply_of_batch(&worker, 1, "3");
+    expect_reply_of_batch(&worker, 3, "3"); /* what was cancelled is answered at the end */
+    expect_error(&worker, 2, KIND(CANCELLED));
+    stop(&worker);
+}
+END_TEST
+
+START_TEST(an_item_of_a_waiting_batch_is_cancelled_before_it_begins) {
+    for (uint64_t cancelled = 2; cancelled <= 4; cancelled++) {
+        struct worker worker;
+        uint32_t errors = 0, replies = 0;
+        start_for_batches(&worker, ECHO, 8, 8);
+        ask(&worker, 1, "stubborn:300", NULL, 0);
+        wait_until_busy(&worker);
+        for (uint32_t more = 3; more-- > 0;)
+            ask_in_batch(&worker, 4 - more, more, 4 - more == cancelled ? "crash" : "");
+        send_cancel(&worker, cancelled);
+        send_ping(&worker, 9);
+        expect_error(&worker, cancelled, KIND(CANCELLED)); /* at once */
+        expect(&worker, WIRE_PONG);
+        errors++;
+        expect_reply(&worker, 1, 0);
+        for (uint64_t id = 2; id <= 4; id++) {
+            if (id == cancelled) continue;
+            expect_reply_of_batch(&worker, id, "2");
+            replies++;
+        }
+        ck_assert_uint_eq(errors + replies, 3);
+        stop(&worker);
+    }
+}
+END_TEST
+
+START_TEST(a_crash_in_a_batch_is_a_crash_of_the_worker) {
+    struct worker worker;
+    start_for_batches(&worker, ECHO, 8, 8);
+    ask_in_batch(&worker, 1, 2, "");
+    ask_in_batch(&worker, 2, 1, "crash");
+    ask_in_batch(&worker, 3, 0, "");
+    expect_reply_of_batch(&worker, 1, "3");
+    int status = wait_status(worker.pid);
+    ck_assert(WIFSIGNALED(status));
+    ck_assert_int_eq(WTERMSIG(status), SIGABRT);
+    close_worker(&worker);
+}
+END_TEST
+
+START_TEST(shutdown_finishes_a_running_batch_and_gives_a_waiting_one_back) {
+    struct worker worker;
+    start_for_batches(&worker, ECHO, 8, 8);
+    ask_in_batch(&worker, 1, 1, "stubborn:300");
+    ask_in_batch(&worker, 2, 0, "");
+    wait_until_busy(&worker);
+    ask_in_batch(&worker, 3, 1, "");
+    ask_in_batch(&worker, 4, 0, "");
+    send_shutdown(&worker);
+    expect_error(&worker, 3, KIND(CANCELLED));
+    expect_error(&worker, 4, KIND(CANCELLED));
+    expect_reply_of_batch(&worker, 1, "2");
+    expect_reply_of_batch(&worker, 2, "2");
+    expect_end(&worker);
+    assert_exits(&worker, 0);
+    close_worker(&worker);
+}
+END_TEST
+
+/* Checks */
+
+START_TEST(a_check_runs_on_demand_and_says_what_is_wrong) {
+    static const char *const fails[] = {"0", "1"};
+    for (size_t i = 0; i < 2; i++) {
+        struct worker worker;
+        start(&worker, (const char *const[]){"--plugin", ECHO, NULL});
+        expect(&worker, WIRE_HELLO);
+        set_up(&worker, WIRE_PROTOCOL, 0, "check_fail", fails[i]);
+        expect(&worker, WIRE_LOADING);
+        expect(&worker, WIRE_READY);
+        for (int round = 0; round < 100; round++) {
+            send_check(&worker);
+            expect_checked(&worker, i == 0 ? "" : "check_fail: failed as asked");
+        }
+        ask(&worker, 1, "", NULL, 0);
+        expect_reply(&worker, 1, 0);
+        stop(&worker);
+    }
+}
+END_TEST
+
+START_TEST(a_check_waits_until_nothing_else_is_to_be_done) {
+    struct worker worker;
+    start_echo(&worker, 0);
+    ask(&worker, 1, "stubborn:500", NULL, 0);
+    wait_until_busy(&worker);
+    ask(&worker, 2, "", NULL, 0);
+    send_check(&worker);
+    send_cancel(&worker, 0); /* a check has no id */
+    expect_reply(&worker, 1, 0);
+    expect_reply(&worker, 2, 0);
+    expect_checked(&worker, "");
+    stop(&worker);
+}
+END_TEST
+
+START_TEST(a_check_that_waits_goes_with_a_shutdown) {
+    struct worker worker;
+    start_echo(&worker, 0);
+    ask(&worker, 1, "stubborn:300", NULL, 0);
+    wait_until_busy(&worker);
+    send_check(&worker);
+    send_shutdown(&worker);
+    send_check(&worker);
+    expect_reply(&worker, 1, 0);
+    expect_end(&worker);
+    assert_exits(&worker, 0);
+    close_worker(&worker);
+}
+END_TEST
+
 /* A gateway that breaks the rules */
 
 static void a_wrong_magic(struct worker *worker) {
@@ -637,7 +858,7 @@ static void a_second_setup(struct worker *worker) {
 }
 static void a_workers_own_frame(struct worker *worker) {
     Poolgate__Worker__V1__Reply reply = POOLGATE__WORKER__V1__REPLY__INIT;
-    send_frame(worker, WIRE_REPLY, &reply.base, "x", 1);
+    say_frame(worker, WIRE_REPLY, &reply.base, "x", 1);
 }
 static void an_envelope_of_noise(struct worker *worker) {
     const struct wire_header header = {WIRE_PING, 0, 3, 0};
@@ -652,6 +873,18 @@ static void an_id_that_is_in_use(struct worker *worker) {
 }
 static void an_id_of_zero(struct worker *worker) {
     ask(worker, 0, "", NULL, 0);
+}
+static void a_batch_where_none_is_taken(struct worker *worker) {
+    ask_in_batch(worker, 1, 1, "");
+}
+static void the_result_of_a_check(struct worker *worker) {
+    Poolgate__Worker__V1__Checked checked = POOLGATE__WORKER__V1__CHECKED__INIT;
+    say_frame(worker, WIRE_CHECKED, &checked.base, NULL, 0);
+}
+static void two_checks_at_once(struct worker *worker) {
+    ask(worker, 1, "hang", NULL, 0);
+    send_check(worker);
+    send_check(worker);
 }
 static void a_missing_memfd(struct worker *worker) {
     ask_with_memfd(worker, 1, -1, 100);
@@ -679,6 +912,9 @@ START_TEST(a_gateway_that_breaks_the_protocol_ends_the_worker_with_70) {
         a_workers_own_frame,
         an_envelope_of_noise,
         an_id_of_zero,
+        a_batch_where_none_is_taken,
+        the_result_of_a_check,
+        two_checks_at_once,
         a_missing_memfd,
         an_unsealed_memfd,
         an_id_that_is_in_use,
@@ -699,6 +935,37 @@ START_TEST(a_gateway_that_breaks_the_protocol_ends_the_worker_with_70) {
     ask(&worker, 1, "", NULL, 0); /* before READY */
     assert_exits(&worker, 70);
     close_worker(&worker);
+    start(&worker, (const char *const[]){"--plugin", ECHO, NULL});
+    expect(&worker, WIRE_HELLO);
+    send_check(&worker); /* before READY */
+    assert_exits(&worker, 70);
+    close_worker(&worker);
+}
+END_TEST
+
+START_TEST(a_check_inside_a_batch_ends_the_worker_with_70) {
+    struct worker worker;
+    start_for_batches(&worker, ECHO, 8, 8);
+    ask_in_batch(&worker, 1, 1, "");
+    send_check(&worker);
+    assert_exits(&worker, 70);
+    close_worker(&worker);
+}
+END_TEST
+
+START_TEST(a_batch_that_does_not_count_down_to_its_last_ends_the_worker_with_70) {
+    static const struct {
+        uint64_t count;
+        uint32_t more[3];
+    } sins[] = {{1, {8}}, {2, {2, 0}}, {2, {1, 1}}, {3, {2, 1, 2}}, {2, {1, 2}}};
+    for (size_t i = 0; i < sizeof sins / sizeof sins[0]; i++) {
+        struct worker worker;
+        start_for_batches(&worker, ECHO, 8, 8);
+        for (uint64_t id = 1; id <= sins[i].count; id++)
+            ask_in_batch(&worker, id, sins[i].more[id - 1], "hang");
+        assert_exits(&worker, 70);
+        close_worker(&worker);
+    }
 }
 END_TEST
 
@@ -727,6 +994,10 @@ START_TEST(wrong_arguments_are_refused) {
     ck_assert_int_eq(RUN("--pool", "p", "--slot", "1", "--parent", "1", "--plugin", "echo"), 64);
     ck_assert_int_eq(
         RUN("--pool", "p", "--slot", "1", "--parent", "1", "--plugin", ECHO, "--", "true"), 64);
+    ck_assert_int_eq(
+        RUN("--pool", "p", "--slot", "1", "--parent", "1", "--cpus", "3-1", "--plugin", ECHO), 64);
+    ck_assert_int_eq(
+        RUN("--pool", "p", "--slot", "1", "--parent", "1", "--node", "-1", "--plugin", ECHO), 64);
     ck_assert_int_eq(RUN("--pool", "p", "--what", "1"), 64);
 }
 END_TEST
@@ -813,6 +1084,31 @@ START_TEST(a_worker_dies_with_its_parent) {
     int status = wait_status(worker);
     ck_assert(WIFSIGNALED(status));
     ck_assert_int_eq(WTERMSIG(status), SIGKILL);
+}
+END_TEST
+
+START_TEST(a_command_runs_on_its_processors) {
+    static const char script[] = "sed -n 's/Cpus_allowed_list:.//p' /proc/self/status >&3";
+    struct worker worker;
+    char here[16], said[64];
+    size_t have = 0, got;
+    snprintf(here, sizeof here, "%d", sched_getcpu());
+    start(&worker, (const char *const[]){"--cpus", here, "--node", "0", "--", "/bin/sh", "-c",
+                                         script, NULL});
+    while ((got = receive_bytes(&worker, said + have, sizeof said - 1 - have)) > 0) have += got;
+    said[have] = '\0';
+    said[strcspn(said, "\n")] = '\0';
+    ck_assert_str_eq(said, here);
+    assert_exits(&worker, 0);
+    close_worker(&worker);
+}
+END_TEST
+
+START_TEST(a_command_whose_processors_are_not_there_does_not_run) {
+    struct worker worker;
+    start(&worker, (const char *const[]){"--cpus", "4095", "--", "true", NULL});
+    assert_exits(&worker, 1);
+    close_worker(&worker);
 }
 END_TEST
 
@@ -1056,12 +1352,23 @@ SUITE("workers/host", 60, a_worker_says_hello_loads_when_told_to_and_is_ready,
       large_bodies_travel_as_sealed_memory_both_ways, a_reply_goes_to_a_memfd_from_its_size_on,
       full_buffers_on_both_sides_do_not_stop_the_worker_from_reading,
       pongs_that_did_not_fit_are_sent_when_there_is_room,
-      a_gateway_that_breaks_the_protocol_ends_the_worker_with_70, wrong_arguments_are_refused,
-      a_wrong_parent_is_refused, a_command_that_is_not_there_is_127, a_command_runs_confined,
-      a_worker_dies_with_its_parent, only_the_first_answer_counts,
-      a_half_sent_frame_is_finished_before_the_next_begins, no_answer_is_an_error_of_the_worker,
-      a_stream_may_end_in_an_error_but_not_in_a_second_body, metadata_that_is_not_valid_is_left_out,
-      the_largest_metadata_fits_an_envelope, a_taken_body_is_released_once_whatever_happens,
-      an_error_message_is_cut_and_cleaned, a_content_type_that_would_split_a_header_is_an_error,
-      a_cancelled_call_takes_no_answer, an_answer_that_cannot_be_sent_is_noticed,
-      a_plugin_of_another_abi_is_refused)
+      a_worker_takes_batches_as_large_as_the_pools_if_its_plugin_takes_any,
+      a_batch_is_handled_at_once_and_a_lone_request_alone, an_item_of_a_batch_fails_alone,
+      an_item_of_a_running_batch_is_cancelled_alone,
+      an_item_of_a_waiting_batch_is_cancelled_before_it_begins,
+      a_crash_in_a_batch_is_a_crash_of_the_worker,
+      shutdown_finishes_a_running_batch_and_gives_a_waiting_one_back,
+      a_check_runs_on_demand_and_says_what_is_wrong, a_check_waits_until_nothing_else_is_to_be_done,
+      a_check_that_waits_goes_with_a_shutdown,
+      a_gateway_that_breaks_the_protocol_ends_the_worker_with_70,
+      a_check_inside_a_batch_ends_the_worker_with_70,
+      a_batch_that_does_not_count_down_to_its_last_ends_the_worker_with_70,
+      wrong_arguments_are_refused, a_wrong_parent_is_refused, a_command_that_is_not_there_is_127,
+      a_command_runs_confined, a_command_runs_on_its_processors,
+      a_command_whose_processors_are_not_there_does_not_run, a_worker_dies_with_its_parent,
+      only_the_first_answer_counts, a_half_sent_frame_is_finished_before_the_next_begins,
+      no_answer_is_an_error_of_the_worker, a_stream_may_end_in_an_error_but_not_in_a_second_body,
+      metadata_that_is_not_valid_is_left_out, the_largest_metadata_fits_an_envelope,
+      a_taken_body_is_released_once_whatever_happens, an_error_message_is_cut_and_cleaned,
+      a_content_type_that_would_split_a_header_is_an_error, a_cancelled_call_takes_no_answer,
+      an_answer_that_cannot_be_sent_is_noticed, a_plugin_of_another_abi_is_refused)

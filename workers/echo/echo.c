@@ -14,6 +14,12 @@
  *   load_ms     how long load takes
  *   load_fail   1: load reports an error
  *   exit_on     the number of a request, 1 is the slot's first: at it the process exits with 3
+ *   check_fail  1: the check reports an error
+ *   log         a file: each request that begins appends a line to it, in one write: its id, the slot,
+ *               when (nanoseconds of CLOCK_MONOTONIC) and the nanoseconds that it has left
+ *
+ * A batch is answered in order, each of its requests as if it had come alone; the metadata Batch of each
+ * says how many were in it.
  *
  * The operation (Poolgate-Operation) chooses for a single request, in place of the three rates:
  *   delay:MS     as if delay_ms were MS        hang        never returns, never asks
@@ -27,6 +33,7 @@
 #include "poolgate/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -39,7 +46,7 @@
 
 #define CONTROL_SOCKET 3
 #define EXIT_ON_STATUS 3
-#define STEP_NS        UINT64_C(5000000)
+#define STEP_NS        UINT64_C(500000)
 #define NS_PER_MS      UINT64_C(1000000)
 #define NS_PER_SECOND  UINT64_C(1000000000)
 #define DAY_MS         UINT64_C(86400000)
@@ -49,13 +56,16 @@
 #define PATTERN_PERIOD 251
 #define MESSAGE_BYTES  512
 #define RATE_TEXT      "a number from 0 to 1"
-#define ARGUMENTS      "delay_ms, chunks, fail_rate, crash_rate, hang_rate, load_ms, load_fail, exit_on"
+#define ARGUMENTS                                                                                  \
+    "delay_ms, chunks, fail_rate, crash_rate, hang_rate, load_ms, load_fail, exit_on, "            \
+    "check_fail, log"
 
 struct slot {
     uint32_t number;
     uint64_t random, requests;
-    uint64_t delay_ms, chunks, load_ms, load_fail, exit_on;
+    uint64_t delay_ms, chunks, load_ms, load_fail, exit_on, check_fail;
     double fail_rate, crash_rate, hang_rate;
+    int log; /* -1: none */
 };
 
 struct call {
@@ -308,10 +318,19 @@ static void handle_plain(const struct call *call) {
     echo_as_configured(call);
 }
 
+static void log_beginning(const struct slot *slot, const struct poolgate_request *request) {
+    char line[MESSAGE_BYTES];
+    if (slot->log < 0) return;
+    int bytes = snprintf(line, sizeof line, "%.200s %" PRIu32 " %" PRIu64 " %" PRIu64 "\n",
+                         request->request_id, slot->number, now_ns(), request->timeout_ns);
+    if (write(slot->log, line, (size_t)bytes) != bytes) abort(); /* a ledger has no gaps */
+}
+
 static void handle(void *state, const struct poolgate_request *request,
                    struct poolgate_reply *reply) {
     struct call call = {.slot = state, .request = request, .reply = reply};
     call.slot->requests++;
+    log_beginning(call.slot, request);
     if (call.slot->requests == call.slot->exit_on) exit(EXIT_ON_STATUS);
     if (request->operation[0] == '\0') {
         handle_plain(&call);
@@ -326,12 +345,29 @@ static void handle(void *state, const struct poolgate_request *request,
     }
 }
 
+static void handle_batch(void *state, const struct poolgate_request *requests,
+                         struct poolgate_reply *replies, size_t count) {
+    char number[24];
+    snprintf(number, sizeof number, "%zu", count);
+    for (size_t i = 0; i < count; i++) {
+        poolgate_reply_meta(&replies[i], "Batch", number);
+        handle(state, &requests[i], &replies[i]);
+    }
+}
+
 /* ---- life ---- */
 
 static bool read_rate(const char *text, double *out) {
     char *end;
     *out = strtod(text, &end);
     return end != text && *end == '\0' && *out >= 0 && *out <= 1;
+}
+
+static int open_log(struct slot *slot, const char *path, char *error) {
+    slot->log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (slot->log >= 0) return 0;
+    snprintf(error, POOLGATE_ERROR_BYTES, "log: cannot open %.100s: %s", path, strerror(errno));
+    return -1;
 }
 
 static int set_argument(struct slot *slot, const struct poolgate_pair *pair, char *error) {
@@ -348,7 +384,9 @@ static int set_argument(struct slot *slot, const struct poolgate_pair *pair, cha
         {"load_ms", NULL, &slot->load_ms, 0, DAY_MS},
         {"load_fail", NULL, &slot->load_fail, 0, 1},
         {"exit_on", NULL, &slot->exit_on, 0, INT64_MAX},
+        {"check_fail", NULL, &slot->check_fail, 0, 1},
     };
+    if (strcmp(pair->name, "log") == 0) return open_log(slot, pair->value, error);
     for (size_t i = 0; i < sizeof arguments / sizeof arguments[0]; i++) {
         if (strcmp(arguments[i].name, pair->name) != 0) continue;
         if (arguments[i].rate != NULL) {
@@ -380,6 +418,7 @@ static int load(const struct poolgate_args *args, void **state, char error[POOLG
     slot->number = args->slot;
     slot->random = now_ns() ^ ((uint64_t)args->slot << 48);
     slot->chunks = 1;
+    slot->log = -1;
     for (size_t i = 0; i < args->pairs_count; i++)
         if (set_argument(slot, &args->pairs[i], error) != 0) goto failed;
     sleep_ns(slot->load_ms * NS_PER_MS);
@@ -390,12 +429,22 @@ static int load(const struct poolgate_args *args, void **state, char error[POOLG
     *state = slot;
     return 0;
 failed:
+    if (slot->log >= 0) close(slot->log);
     free(slot);
     return -1;
 }
 
+static int check(void *state, char error[POOLGATE_ERROR_BYTES]) {
+    const struct slot *slot = state;
+    if (slot->check_fail == 0) return 0;
+    snprintf(error, POOLGATE_ERROR_BYTES, "check_fail: failed as asked");
+    return -1;
+}
+
 static void unload(void *state) {
-    free(state);
+    struct slot *slot = state;
+    if (slot->log >= 0) close(slot->log);
+    free(slot);
 }
 
 static const struct poolgate_worker worker = {
@@ -405,6 +454,8 @@ static const struct poolgate_worker worker = {
     .version = POOLGATE_VERSION,
     .load = load,
     .handle = handle,
+    .handle_batch = handle_batch,
+    .check = check,
     .unload = unload,
 };
 

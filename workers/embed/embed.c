@@ -5,6 +5,9 @@
  * fails:  POOLGATE_INVALID_INPUT names the input that no vector can be made of; POOLGATE_UNSUPPORTED
  *         is an unknown content type or any operation. A cancelled request stops between two texts.
  *
+ * A text that comes twice, in one request or in one batch, is usually embedded once (shelf.h). The metadata
+ * Batch of an answer says how many requests were in its batch.
+ *
  * Arguments: dimensions, 8 to 4096, how long the vectors are; 384 if not given.
  * In:  application/json {"input": "text" or ["text", …]} and, if wanted, "dimensions" (no more than
  *      configured), "encoding_format" ("float", "base64"), "model" and "user" (texts, not looked
@@ -17,10 +20,12 @@
 #include "answer.h"
 #include "poolgate/worker.h"
 #include "question.h"
+#include "shelf.h"
 #include "text_features.h"
 
 #include <locale.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +35,7 @@
 
 struct slot {
     size_t dimensions;
-    float *vector;
+    struct shelf shelf;
     locale_t locale; /* in which numbers have a decimal point */
 };
 
@@ -67,14 +72,15 @@ static int embed_all(struct slot *slot, const struct question *question, struct 
             return -1;
         }
         size_t bytes, words;
+        const float *vector;
         const char *text = question_text(question, i, &bytes);
         enum features_result result =
-            features_embed(text, bytes, slot->vector, question->dimensions, &words);
+            shelf_embed(&slot->shelf, text, bytes, question->dimensions, &vector, &words);
         if (result != FEATURES_OK) {
             refuse_text(reply, question, i, result);
             return -1;
         }
-        answer_add(answer, slot->vector, question->dimensions, question->form);
+        answer_add(answer, vector, question->dimensions, question->form);
         tokens += words;
     }
     answer_end(answer, tokens);
@@ -96,26 +102,61 @@ static void reply_answer(struct answer *answer, struct poolgate_reply *reply) {
     }
 }
 
+/* False when the request was refused; it needs no question_free then. */
+static bool read_request(const struct slot *slot, const struct poolgate_request *request,
+                         struct question *question, struct poolgate_reply *reply) {
+    if (request->operation[0] != '\0') {
+        poolgate_reply_fail(reply, POOLGATE_UNSUPPORTED, "operation: not known; allowed: none");
+        return false;
+    }
+    char why[QUESTION_WHY_BYTES];
+    int error = question_read(question, request, slot->dimensions, why);
+    if (error != 0) poolgate_reply_fail(reply, (enum poolgate_error)error, why);
+    return error == 0;
+}
+
+static void reply_to(struct slot *slot, const struct question *question,
+                     struct poolgate_reply *reply) {
+    struct answer answer;
+    locale_t before = uselocale(slot->locale);
+    if (embed_all(slot, question, &answer, reply) == 0) reply_answer(&answer, reply);
+    uselocale(before);
+    answer_free(&answer);
+}
+
 static void handle(void *state, const struct poolgate_request *request,
                    struct poolgate_reply *reply) {
     struct slot *slot = state;
-    if (request->operation[0] != '\0') {
-        poolgate_reply_fail(reply, POOLGATE_UNSUPPORTED, "operation: not known; allowed: none");
-        return;
-    }
     struct question question;
-    char why[QUESTION_WHY_BYTES];
-    int error = question_read(&question, request, slot->dimensions, why);
-    if (error != 0) {
-        poolgate_reply_fail(reply, (enum poolgate_error)error, why);
-        return;
-    }
-    struct answer answer;
-    locale_t before = uselocale(slot->locale);
-    if (embed_all(slot, &question, &answer, reply) == 0) reply_answer(&answer, reply);
-    uselocale(before);
-    answer_free(&answer);
+    if (!read_request(slot, request, &question, reply)) return;
+    reply_to(slot, &question, reply);
+    shelf_clear(&slot->shelf);
     question_free(&question);
+}
+
+static void name_batch(struct poolgate_reply *replies, size_t count) {
+    char number[24];
+    snprintf(number, sizeof number, "%zu", count);
+    for (size_t i = 0; i < count; i++) poolgate_reply_meta(&replies[i], "Batch", number);
+}
+
+/* The shelf refers to texts of all questions, so that they live as long as the batch. */
+static void handle_batch(void *state, const struct poolgate_request *requests,
+                         struct poolgate_reply *replies, size_t count) {
+    struct slot *slot = state;
+    name_batch(replies, count);
+    struct question *questions = calloc(count, sizeof *questions);
+    for (size_t i = 0; i < count; i++) {
+        if (questions == NULL)
+            poolgate_reply_fail(&replies[i], POOLGATE_FAILED, "not enough memory");
+        else if (read_request(slot, &requests[i], &questions[i], &replies[i]))
+            reply_to(slot, &questions[i], &replies[i]);
+        else
+            questions[i] = (struct question){0};
+    }
+    shelf_clear(&slot->shelf);
+    for (size_t i = 0; questions != NULL && i < count; i++) question_free(&questions[i]);
+    free(questions);
 }
 
 /* ---- life ---- */
@@ -123,7 +164,7 @@ static void handle(void *state, const struct poolgate_request *request,
 static void unload(void *state) {
     struct slot *slot = state;
     if (slot->locale != (locale_t)0) freelocale(slot->locale);
-    free(slot->vector);
+    shelf_close(&slot->shelf);
     free(slot);
 }
 
@@ -153,9 +194,9 @@ static int load(const struct poolgate_args *args, void **state, char error[POOLG
     slot->dimensions = DIMENSIONS_DEFAULT;
     for (size_t i = 0; i < args->pairs_count; i++)
         if (set_argument(slot, &args->pairs[i], error) != 0) goto failed;
-    slot->vector = calloc(slot->dimensions, sizeof *slot->vector);
     slot->locale = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
-    if (slot->vector == NULL || slot->locale == (locale_t)0) goto no_memory;
+    if (shelf_open(&slot->shelf, slot->dimensions) != 0 || slot->locale == (locale_t)0)
+        goto no_memory;
     *state = slot;
     return 0;
 no_memory:
@@ -165,19 +206,28 @@ failed:
     return -1;
 }
 
-/* A text that is known to work still becomes a vector of length 1. */
+static double squares_of(const float *vector, size_t dimensions) {
+    double squares = 0;
+    for (size_t i = 0; i < dimensions; i++) squares += (double)vector[i] * (double)vector[i];
+    return squares;
+}
+
+/* A text that is known to work becomes a vector of length 1, and the same vector each time. */
 static int check(void *state, char error[POOLGATE_ERROR_BYTES]) {
     static const char text[] = "The quick gate lets the patient queue through.";
     struct slot *slot = state;
-    size_t words;
+    float *vector = slot->shelf.vectors, *again = vector + slot->dimensions;
+    size_t words, words_again;
+    shelf_clear(&slot->shelf); /* its first two places are needed */
     enum features_result result =
-        features_embed(text, sizeof text - 1, slot->vector, slot->dimensions, &words);
-    double squares = 0;
-    for (size_t i = 0; i < slot->dimensions; i++)
-        squares += (double)slot->vector[i] * (double)slot->vector[i];
-    if (result == FEATURES_OK && words == 8 && fabs(squares - 1) < 1e-5) return 0;
-    snprintf(error, POOLGATE_ERROR_BYTES, "a known text became a vector of length %g (%s)",
-             sqrt(squares), reason_of(result));
+        features_embed(text, sizeof text - 1, vector, slot->dimensions, &words);
+    features_embed(text, sizeof text - 1, again, slot->dimensions, &words_again);
+    double squares = squares_of(vector, slot->dimensions);
+    bool same =
+        words == words_again && memcmp(vector, again, slot->dimensions * sizeof *vector) == 0;
+    if (result == FEATURES_OK && words == 8 && fabs(squares - 1) < 1e-5 && same) return 0;
+    snprintf(error, POOLGATE_ERROR_BYTES, "a known text became a vector of length %g%s (%s)",
+             sqrt(squares), same ? "" : ", and another one the second time", reason_of(result));
     return -1;
 }
 
@@ -188,6 +238,7 @@ static const struct poolgate_worker worker = {
     .version = POOLGATE_VERSION,
     .load = load,
     .handle = handle,
+    .handle_batch = handle_batch,
     .check = check,
     .unload = unload,
 };

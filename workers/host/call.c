@@ -13,6 +13,30 @@ struct poolgate_pair *call_pairs(Poolgate__Worker__V1__Pair *const *pairs, size_
     return view;
 }
 
+struct call *call_make(enum call_kind kind, uint64_t id, size_t room_bytes) {
+    struct call *call = malloc(sizeof *call + room_bytes);
+    if (call == NULL) return NULL;
+    *call = (struct call){
+        .kind = kind,
+        .id = id,
+        .request = {.request_id = "", .content_type = "", .operation = "", .traceparent = ""}};
+    return call;
+}
+
+void *call_room(struct call *call) {
+    _Static_assert(sizeof(struct call) % _Alignof(struct poolgate_pair) == 0, "room is aligned");
+    return call + 1;
+}
+
+enum outcome call_adopt_memfd(struct call *call, int *memfd, size_t bytes) {
+    enum outcome outcome = body_from_memfd(&call->body, *memfd, bytes);
+    if (outcome != OK) return outcome;
+    *memfd = -1;
+    call->request.body = body_data(call->body);
+    call->request.body_bytes = bytes;
+    return call->request.body != NULL ? OK : MEMORY_EXHAUSTED;
+}
+
 static enum outcome adopt_body(struct call *call, struct link_frame *frame) {
     if (frame->memfd < 0) {
         call->request.body = call->payload = frame->payload;
@@ -20,12 +44,7 @@ static enum outcome adopt_body(struct call *call, struct link_frame *frame) {
         frame->payload = NULL;
         return OK;
     }
-    enum outcome outcome = body_from_memfd(&call->body, frame->memfd, frame->payload_bytes);
-    if (outcome != OK) return outcome;
-    frame->memfd = -1;
-    call->request.body = body_data(call->body);
-    call->request.body_bytes = frame->payload_bytes;
-    return call->request.body != NULL ? OK : MEMORY_EXHAUSTED;
+    return call_adopt_memfd(call, &frame->memfd, frame->payload_bytes);
 }
 
 static enum outcome adopt_envelope(struct call *call, const struct link_frame *frame) {
@@ -37,6 +56,7 @@ static enum outcome adopt_envelope(struct call *call, const struct link_frame *f
     call->envelope = envelope;
     call->id = envelope->id;
     if (call->id == 0) return INVALID_REQUEST;
+    call->batch_more = envelope->batch_more;
     call->request.request_id = envelope->request_id;
     call->request.content_type = envelope->content_type;
     call->request.operation = envelope->operation;
@@ -51,7 +71,7 @@ static enum outcome adopt_envelope(struct call *call, const struct link_frame *f
 enum outcome call_create(struct call **out, struct link_frame *frame, uint64_t *id) {
     *out = NULL;
     *id = 0;
-    struct call *call = calloc(1, sizeof *call);
+    struct call *call = call_make(CALL_REQUEST, 0, 0);
     enum outcome outcome = call != NULL ? adopt_envelope(call, frame) : MEMORY_EXHAUSTED;
     if (call != NULL) *id = call->id;
     if (outcome == OK) outcome = adopt_body(call, frame);

@@ -2,7 +2,9 @@
 
 #include "core/transport/envelope.h"
 #include "workers/host/answer.h"
+#include "workers/host/batch.h"
 #include "workers/host/call.h"
+#include "workers/host/chaos.h"
 #include "workers/host/inbox.h"
 #include "workers/host/intake.h"
 #include "workers/host/link.h"
@@ -20,7 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define KIT "c/" POOLGATE_VERSION
+#define KIT       "c/" POOLGATE_VERSION
+#define BATCH_MAX INBOX_CAPACITY
 
 struct host {
     enum host_place place;
@@ -32,11 +35,15 @@ struct host {
     sem_t setup_known;
     Poolgate__Worker__V1__Setup *setup; /* NULL: shut down before it came */
     atomic_bool ready;                  /* READY is on its way: requests may come */
-    bool stopping;                      /* the socket's thread: SHUTDOWN came */
-    /* Of the compute thread. */
+    /* Of the socket's thread. */
+    bool stopping;       /* SHUTDOWN came */
+    uint32_t batch_left; /* so many members of a batch are still to come */
+    /* Of the compute thread; constant once ready. */
     struct poolgate_worker plugin;
     void *state;
     uint64_t max_reply_bytes;
+    struct batch batch; /* room for the largest that READY allows */
+    struct chaos *chaos;
 };
 
 static void end_process(int status, const char *why) {
@@ -93,13 +100,24 @@ static void on_setup(struct host *host, struct link_frame *frame) {
     sem_post(&host->setup_known);
 }
 
+/* The members of a batch come one directly behind the other. */
+static void check_batch(struct host *host, uint32_t more) {
+    if (more >= host->batch.room) gateway_broke("a batch larger than READY allows");
+    if (host->batch_left > 0 && more + 1 != host->batch_left)
+        gateway_broke("a batch that was not finished");
+    host->batch_left = more;
+}
+
 static void on_request(struct host *host, struct link_frame *frame) {
     if (!atomic_load(&host->ready)) gateway_broke("a REQUEST before READY");
     struct call *call;
     uint64_t id;
     enum outcome outcome = call_create(&call, frame, &id);
     if (outcome == INVALID_REQUEST) gateway_broke("a REQUEST's envelope or memfd is not valid");
-    if (id == 0) end_process(HOST_EXIT_SYSTEM, "no memory for a request");
+    /* A lost member would hold up its batch for ever. */
+    if (id == 0 || (outcome == MEMORY_EXHAUSTED && host->batch.room > 1))
+        end_process(HOST_EXIT_SYSTEM, "no memory for a request");
+    if (outcome == OK) check_batch(host, call->batch_more);
     if (outcome == OK && host->stopping) outcome = SHUTTING_DOWN;
     if (outcome == OK) outcome = inbox_push(&host->inbox, call);
     intake_poke(&host->intake);
@@ -120,17 +138,33 @@ static void on_ping(struct host *host, struct link_frame *frame) {
     pong.id = ping->id;
     envelope_free(&ping->base);
     inbox_load(&host->inbox, &pong.waiting, &pong.busy_ns);
+    intake_poke(&host->intake); /* makes up for a wake-up that was lost */
     check_posted(host, link_post(&host->link, WIRE_PONG, &pong.base));
 }
 
+/* It waits its turn like a request, so that it runs on the compute thread when nothing else does. */
+static void on_check(struct host *host, struct link_frame *frame) {
+    envelope_free(unpack(frame));
+    if (!atomic_load(&host->ready)) gateway_broke("a CHECK before READY");
+    if (host->plugin.check == NULL) gateway_broke("a CHECK that READY did not offer");
+    if (host->batch_left > 0) gateway_broke("a CHECK inside a batch");
+    if (host->stopping) return;
+    struct call *check = call_make(CALL_CHECK, 0, 0);
+    if (check == NULL) end_process(HOST_EXIT_SYSTEM, "no memory for a check");
+    if (inbox_push(&host->inbox, check) != OK)
+        gateway_broke("a CHECK before the last was answered");
+    intake_poke(&host->intake);
+}
+
 static void drop(struct host *host, struct call *call, const char *why) {
-    refuse(host, call->id, POOLGATE__WORKER__V1__ERROR_KIND__CANCELLED, why);
+    if (call->kind == CALL_REQUEST)
+        refuse(host, call->id, POOLGATE__WORKER__V1__ERROR_KIND__CANCELLED, why);
     call_free(call);
 }
 
 static void on_cancel(struct host *host, struct link_frame *frame) {
     Poolgate__Worker__V1__Cancel *cancel = (Poolgate__Worker__V1__Cancel *)unpack(frame);
-    struct call *call = inbox_cancel(&host->inbox, cancel->id);
+    struct call *call = cancel->id != 0 ? inbox_cancel(&host->inbox, cancel->id) : NULL;
     envelope_free(&cancel->base);
     if (call != NULL) drop(host, call, "the request was cancelled before it began");
 }
@@ -153,12 +187,14 @@ static void on_frame(struct host *host, struct link_frame *frame) {
     case WIRE_PING: on_ping(host, frame); break;
     case WIRE_CANCEL: on_cancel(host, frame); break;
     case WIRE_SHUTDOWN: on_shutdown(host, frame); break;
+    case WIRE_CHECK: on_check(host, frame); break;
     case WIRE_HELLO:
     case WIRE_LOADING:
     case WIRE_READY:
     case WIRE_CHUNK:
     case WIRE_REPLY:
     case WIRE_ERROR:
+    case WIRE_CHECKED:
     case WIRE_PONG: gateway_broke("a frame that only workers send");
     }
 }
@@ -219,19 +255,23 @@ static enum outcome say_ready(struct host *host, const char *error) {
     ready.error = error_text;
     ready.name = name;
     ready.version = version;
-    ready.max_batch = 1;
+    ready.max_batch = (uint32_t)host->batch.room;
+    ready.checks = error == NULL && host->plugin.check != NULL;
     return link_send(&host->link, WIRE_READY, &ready.base, NULL, 0);
 }
 
-static bool load(struct host *host, const char *plugin_path, char error[POOLGATE_ERROR_BYTES]) {
+/* Room for the largest batch that may come: as large as the pool's, if the plug-in takes any. */
+static bool make_room(struct host *host, char error[POOLGATE_ERROR_BYTES]) {
+    uint32_t room = host->plugin.handle_batch != NULL ? host->setup->batch : 1;
+    if (room < 1) room = 1;
+    if (room > BATCH_MAX) room = BATCH_MAX;
+    if (batch_open(&host->batch, room) == OK) return true;
+    snprintf(error, POOLGATE_ERROR_BYTES, "no memory for batches of %u", room);
+    return false;
+}
+
+static bool load_state(struct host *host, char error[POOLGATE_ERROR_BYTES]) {
     const Poolgate__Worker__V1__Setup *setup = host->setup;
-    if (setup->protocol != WIRE_PROTOCOL) {
-        snprintf(error, POOLGATE_ERROR_BYTES, "the gateway speaks protocol %u, this worker %d",
-                 setup->protocol, WIRE_PROTOCOL);
-        return false;
-    }
-    if (!plugin_open(&host->plugin, plugin_path, error)) return false;
-    if (host->plugin.load == NULL) return true;
     struct poolgate_pair *pairs = call_pairs(setup->args, setup->n_args);
     if (pairs == NULL) {
         snprintf(error, POOLGATE_ERROR_BYTES, "no memory for the arguments");
@@ -246,25 +286,55 @@ static bool load(struct host *host, const char *plugin_path, char error[POOLGATE
     return failed == 0;
 }
 
-static void serve(struct host *host, struct call *call) {
-    struct answer answer;
-    answer_begin(&answer, &host->link, call, host->max_reply_bytes);
-    if (atomic_load(&call->cancelled)) {
-        /* Cancelled while it lay in the ring: it never begins. */
-    } else if (host->plugin.handle != NULL)
-        host->plugin.handle(host->state, &call->request, &answer.reply);
-    else
-        host->plugin.handle_batch(host->state, &call->request, &answer.reply, 1);
-    bool answered = answer_finish(&answer);
+static bool load(struct host *host, const char *plugin_path, char error[POOLGATE_ERROR_BYTES]) {
+    if (host->setup->protocol != WIRE_PROTOCOL) {
+        snprintf(error, POOLGATE_ERROR_BYTES, "the gateway speaks protocol %u, this worker %d",
+                 host->setup->protocol, WIRE_PROTOCOL);
+        return false;
+    }
+    if (!plugin_open(&host->plugin, plugin_path, error) || !make_room(host, error)) return false;
+    return host->plugin.load == NULL || load_state(host, error);
+}
+
+/* Nobody refers to the batch's calls any more once the inbox knows that it is finished. */
+static void serve(struct host *host, size_t count) {
+    struct batch *batch = &host->batch;
+    batch_begin(batch, count, &host->link, host->max_reply_bytes);
+    chaos_before_request(host->chaos, host->link.fd);
+    batch_handle(batch, &host->plugin, host->state);
+    bool answered = batch_answer(batch);
     inbox_finish(&host->inbox);
-    call_free(call);
+    batch_end(batch);
     if (!answered && host->place == HOST_PROCESS)
         end_process(HOST_EXIT_SYSTEM, "an answer could not be sent");
 }
 
+static void check(struct host *host, struct call *call) {
+    char error[POOLGATE_ERROR_BYTES] = "", text[ENVELOPE_TEXT_BYTES + 1];
+    int failed = host->plugin.check(host->state, error);
+    error[POOLGATE_ERROR_BYTES - 1] = '\0';
+    if (failed != 0 && error[0] == '\0') snprintf(error, sizeof error, "check returned %d", failed);
+    envelope_text_clean(text, failed != 0 ? error : "");
+    inbox_finish(&host->inbox); /* first: the next CHECK may come as soon as this one is answered */
+    call_free(call);
+    Poolgate__Worker__V1__Checked checked = POOLGATE__WORKER__V1__CHECKED__INIT;
+    checked.error = text;
+    if (link_send(&host->link, WIRE_CHECKED, &checked.base, NULL, 0) != OK &&
+        host->place == HOST_PROCESS)
+        end_process(HOST_EXIT_SYSTEM, "the result of a check could not be sent");
+}
+
 static enum outcome serve_until_stopped(struct host *host) {
-    struct call *call;
-    while ((call = intake_next(&host->intake)) != NULL) serve(host, call);
+    struct call **calls = host->batch.calls;
+    for (;;) {
+        size_t count;
+        intake_next(&host->intake, calls, host->batch.room, &count);
+        if (count == 0) break;
+        if (calls[0]->kind == CALL_CHECK)
+            check(host, calls[0]);
+        else
+            serve(host, count);
+    }
     if (host->intake.why != NULL) gateway_broke(host->intake.why);
     if (host->plugin.unload != NULL) host->plugin.unload(host->state);
     return link_flush(&host->link);
@@ -284,6 +354,7 @@ static enum outcome live(struct host *host, const char *plugin_path) {
         fprintf(stderr, "poolgate-worker: %s\n", error);
         return say_ready(host, error);
     }
+    chaos_before_ready(host->chaos);
     atomic_store(&host->ready, true);
     sent = say_ready(host, NULL);
     return sent == OK ? serve_until_stopped(host) : sent;
@@ -296,6 +367,7 @@ static void take_down(struct host *host, pthread_t socket_thread, int fd) {
     struct call *call;
     while ((call = inbox_withdraw(&host->inbox)) != NULL) call_free(call);
     if (host->setup != NULL) envelope_free(&host->setup->base);
+    batch_close(&host->batch);
     intake_close(&host->intake);
     link_release(&host->link);
     sem_destroy(&host->setup_known);
@@ -308,11 +380,12 @@ int host_run(const struct host_options *options) {
     struct ring_pair *rings = options->rings;
     enum ring_sharing sharing = options->place == HOST_THREAD ? RING_PRIVATE : RING_SHARED;
     host->place = options->place;
+    host->chaos = options->chaos;
     link_open(&host->link, options->fd);
     inbox_open(&host->inbox);
     sem_init(&host->setup_known, 0, 0);
-    intake_open(&host->intake, &host->inbox, rings != NULL ? &rings->requests : NULL, sharing);
-    if (rings != NULL) link_use_ring(&host->link, &rings->replies, options->bell);
+    intake_open(&host->intake, &host->inbox, rings, sharing);
+    if (rings != NULL) link_use_ring(&host->link, rings, options->bell);
     pthread_t socket_thread;
     if (!start_socket_thread(host, &socket_thread)) return HOST_EXIT_SYSTEM;
     enum outcome outcome = live(host, options->plugin_path);

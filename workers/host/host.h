@@ -6,6 +6,7 @@
 #ifndef WORKERS_HOST_HOST_H
 #define WORKERS_HOST_HOST_H
 
+#include "core/policy/chaos.h"
 #include "core/transport/ring_pair.h"
 
 #define HOST_EXIT_OK       0 /* shut down, could not load (READY said why), or the gateway is gone */
@@ -20,9 +21,10 @@ struct host_options {
     const char *plugin_path;
     int fd;                  /* the connected control socket */
     struct ring_pair *rings; /* NULL: everything goes over the socket */
+    struct chaos *chaos;     /* faults that befall it; NULL: none */
     int bell;                /* the eventfd at which the gateway sleeps, or -1 */
 };
-/* fd, bell and rings stay the caller's. */
+/* fd, bell, rings and chaos stay the caller's. */
 int host_run(const struct host_options *options);
 
 #endif

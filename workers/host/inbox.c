@@ -22,8 +22,32 @@ static struct call *find(struct inbox *inbox, uint64_t id) {
     return NULL;
 }
 
-static bool runs(const struct inbox *inbox, uint64_t id) {
-    return inbox->running != NULL && inbox->running->id == id;
+static struct call *running(const struct inbox *inbox, uint64_t id) {
+    for (size_t i = 0; i < inbox->running_count; i++)
+        if (inbox->running[i]->id == id) return inbox->running[i];
+    return NULL;
+}
+
+static struct call *first(const struct inbox *inbox) {
+    return list_empty(&inbox->waiting) ? NULL : LIST_ENTRY(inbox->waiting.next, struct call, node);
+}
+
+/* A batch is taken only once all of it has come. */
+static bool ready(const struct inbox *inbox) {
+    const struct call *call = first(inbox);
+    return call != NULL && (call->batch != inbox->batch || inbox->arriving == 0);
+}
+
+/* For a look without the lock; what else happens to the inbox makes it look again. */
+static void note(struct inbox *inbox) {
+    atomic_store(&inbox->eventful, inbox->stopped || ready(inbox));
+}
+
+static void run(struct inbox *inbox, struct call *const *calls, size_t count) {
+    assert(inbox->running_count == 0);
+    inbox->running = calls;
+    inbox->running_count = count;
+    inbox->running_since_ns = clock_now_ns();
 }
 
 static void detach(struct inbox *inbox, struct call *call) {
@@ -31,94 +55,100 @@ static void detach(struct inbox *inbox, struct call *call) {
     inbox->waiting_count--;
 }
 
-static struct call *detach_first(struct inbox *inbox) {
-    if (list_empty(&inbox->waiting)) return NULL;
-    struct call *call = LIST_ENTRY(inbox->waiting.next, struct call, node);
-    detach(inbox, call);
-    return call;
+/* The first batch, as much of it as there is room for; the rest is a batch of its own. */
+static void detach_batch(struct inbox *inbox, struct call **calls, size_t room, size_t *count) {
+    if (inbox->stopped || !ready(inbox)) return;
+    uint64_t batch = first(inbox)->batch;
+    for (struct call *call; *count < room && (call = first(inbox)) != NULL && call->batch == batch;
+         calls[(*count)++] = call)
+        detach(inbox, call);
+    run(inbox, calls, *count);
+    note(inbox);
 }
 
 enum outcome inbox_push(struct inbox *inbox, struct call *call) {
     enum outcome outcome = OK;
     pthread_mutex_lock(&inbox->lock);
-    if (runs(inbox, call->id) || find(inbox, call->id) != NULL) {
+    if (inbox->arriving == 0) inbox->batch++;
+    inbox->arriving = call->batch_more;
+    call->batch = inbox->batch;
+    if (running(inbox, call->id) != NULL || find(inbox, call->id) != NULL) {
         outcome = ALREADY_EXISTS;
     } else if (inbox->waiting_count == INBOX_CAPACITY) {
         outcome = QUEUE_FULL;
     } else {
         list_push_back(&inbox->waiting, &call->node);
         inbox->waiting_count++;
-        pthread_cond_signal(&inbox->changed);
     }
+    note(inbox);
+    pthread_cond_signal(&inbox->changed);
     pthread_mutex_unlock(&inbox->lock);
     return outcome;
 }
 
-struct call *inbox_take(struct inbox *inbox) {
+void inbox_take(struct inbox *inbox, struct call **calls, size_t room, size_t *count) {
+    *count = 0;
     pthread_mutex_lock(&inbox->lock);
-    assert(inbox->running == NULL);
-    while (!inbox->stopped && list_empty(&inbox->waiting))
-        pthread_cond_wait(&inbox->changed, &inbox->lock);
-    struct call *call = inbox->stopped ? NULL : detach_first(inbox);
-    inbox->running = call;
-    inbox->running_since_ns = clock_now_ns();
+    while (!inbox->stopped && !ready(inbox)) pthread_cond_wait(&inbox->changed, &inbox->lock);
+    detach_batch(inbox, calls, room, count);
     pthread_mutex_unlock(&inbox->lock);
-    return call;
 }
 
-struct call *inbox_try(struct inbox *inbox, bool *stopped) {
+void inbox_try(struct inbox *inbox, struct call **calls, size_t room, size_t *count,
+               bool *stopped) {
+    *count = 0;
+    *stopped = false;
+    if (!atomic_load(&inbox->eventful)) return;
     pthread_mutex_lock(&inbox->lock);
     *stopped = inbox->stopped;
-    struct call *call = inbox->stopped ? NULL : detach_first(inbox);
-    if (call != NULL) {
-        inbox->running = call;
-        inbox->running_since_ns = clock_now_ns();
-    }
+    detach_batch(inbox, calls, room, count);
     pthread_mutex_unlock(&inbox->lock);
-    return call;
 }
 
-void inbox_begin(struct inbox *inbox, struct call *call) {
+void inbox_begin(struct inbox *inbox, struct call *const *calls, size_t count) {
     pthread_mutex_lock(&inbox->lock);
-    inbox->running = call;
-    inbox->running_since_ns = clock_now_ns();
-    for (size_t i = 0; i < INBOX_EARLY; i++)
-        if (inbox->early[i] == call->id) atomic_store(&call->cancelled, true);
+    run(inbox, calls, count);
+    for (size_t i = 0; i < INBOX_EARLY && inbox->early_next > 0; i++) {
+        struct call *call = inbox->early[i] != 0 ? running(inbox, inbox->early[i]) : NULL;
+        if (call != NULL) atomic_store(&call->cancelled, true);
+    }
     pthread_mutex_unlock(&inbox->lock);
 }
 
 void inbox_cancel_running(struct inbox *inbox) {
     pthread_mutex_lock(&inbox->lock);
-    if (inbox->running != NULL) atomic_store(&inbox->running->cancelled, true);
+    for (size_t i = 0; i < inbox->running_count; i++)
+        atomic_store(&inbox->running[i]->cancelled, true);
     pthread_mutex_unlock(&inbox->lock);
 }
 
 bool inbox_quiet(struct inbox *inbox) {
-    pthread_mutex_lock(&inbox->lock);
-    bool quiet = !inbox->stopped && list_empty(&inbox->waiting);
-    pthread_mutex_unlock(&inbox->lock);
-    return quiet;
+    return !atomic_load(&inbox->eventful);
 }
 
 void inbox_finish(struct inbox *inbox) {
     pthread_mutex_lock(&inbox->lock);
     inbox->running = NULL;
+    inbox->running_count = 0;
     pthread_mutex_unlock(&inbox->lock);
 }
 
 struct call *inbox_cancel(struct inbox *inbox, uint64_t id) {
     pthread_mutex_lock(&inbox->lock);
-    struct call *call = find(inbox, id);
-    if (call != NULL) detach(inbox, call);
-    if (runs(inbox, id)) atomic_store(&inbox->running->cancelled, true);
-    if (call == NULL && !runs(inbox, id)) inbox->early[inbox->early_next++ % INBOX_EARLY] = id;
+    struct call *waits = find(inbox, id), *runs = running(inbox, id);
+    if (waits != NULL) detach(inbox, waits);
+    if (runs != NULL) atomic_store(&runs->cancelled, true);
+    if (waits == NULL && runs == NULL) inbox->early[inbox->early_next++ % INBOX_EARLY] = id;
+    note(inbox);
     pthread_mutex_unlock(&inbox->lock);
-    return call;
+    return waits;
 }
 
 struct call *inbox_withdraw(struct inbox *inbox) {
     pthread_mutex_lock(&inbox->lock);
-    struct call *call = detach_first(inbox);
+    struct call *call = first(inbox);
+    if (call != NULL) detach(inbox, call);
+    note(inbox);
     pthread_mutex_unlock(&inbox->lock);
     return call;
 }
@@ -126,6 +156,7 @@ struct call *inbox_withdraw(struct inbox *inbox) {
 void inbox_stop(struct inbox *inbox) {
     pthread_mutex_lock(&inbox->lock);
     inbox->stopped = true;
+    note(inbox);
     pthread_cond_signal(&inbox->changed);
     pthread_mutex_unlock(&inbox->lock);
 }
@@ -133,6 +164,6 @@ void inbox_stop(struct inbox *inbox) {
 void inbox_load(struct inbox *inbox, uint32_t *waiting, uint64_t *busy_ns) {
     pthread_mutex_lock(&inbox->lock);
     *waiting = inbox->waiting_count;
-    *busy_ns = inbox->running != NULL ? clock_now_ns() - inbox->running_since_ns : 0;
+    *busy_ns = inbox->running_count > 0 ? clock_now_ns() - inbox->running_since_ns : 0;
     pthread_mutex_unlock(&inbox->lock);
 }

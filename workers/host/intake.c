@@ -1,73 +1,104 @@
 #include "workers/host/intake.h"
 
+#include "core/base/clock.h"
 #include "workers/host/call.h"
-#include "workers/host/link.h"
 
-void intake_open(struct intake *intake, struct inbox *inbox, struct ring_memory *requests,
+#include <string.h>
+
+void intake_open(struct intake *intake, struct inbox *inbox, struct ring_pair *rings,
                  enum ring_sharing sharing) {
-    *intake = (struct intake){.inbox = inbox, .requests = {.memory = requests}, .sharing = sharing};
-    wire_reader_init(&intake->frames, UINT32_MAX);
+    *intake = (struct intake){.inbox = inbox};
+    taker_open(&intake->taker, rings, sharing);
 }
 
 void intake_close(struct intake *intake) {
-    wire_reader_free(&intake->frames);
+    (void)intake;
 }
 
-static struct call *broken(struct intake *intake, const char *why) {
-    intake->why = why;
-    return NULL;
+static const struct poolgate_pair *view_pairs(struct call *call, const struct offer *offer) {
+    struct poolgate_pair *pairs = call_room(call);
+    const char *text = offer->pair_texts;
+    for (uint32_t i = 0; i < offer->pairs; i++) {
+        pairs[i].name = text;
+        text += strlen(text) + 1;
+        pairs[i].value = text;
+        text += strlen(text) + 1;
+    }
+    return pairs;
 }
 
-/* Makes a call of the frame that is complete. */
-static struct call *take_frame(struct intake *intake) {
-    struct wire_reader *frames = &intake->frames;
-    if (frames->header.type != WIRE_REQUEST || (frames->header.flags & WIRE_FLAG_MEMFD) != 0)
-        return broken(intake, "a frame in the ring that does not belong there");
-    struct link_frame frame = {.type = WIRE_REQUEST,
-                               .envelope = frames->envelope,
-                               .envelope_bytes = frames->header.envelope_bytes,
-                               .payload_bytes = frames->header.payload_bytes,
-                               .payload = wire_reader_take_payload(frames),
-                               .memfd = -1};
-    struct call *call;
-    uint64_t id;
-    enum outcome outcome = call_create(&call, &frame, &id);
-    wire_reader_next(frames);
-    if (outcome != OK) return broken(intake, "a REQUEST in the ring that cannot be read");
+static uint64_t time_left(uint64_t deadline_ns) {
+    if (deadline_ns == CLOCK_NEVER) return 0;
+    uint64_t now_ns = clock_now_ns();
+    return deadline_ns > now_ns ? deadline_ns - now_ns : 1;
+}
+
+/* A call that points into the ring. */
+static struct call *call_of(const struct offer *offer) {
+    struct call *call =
+        call_make(CALL_REQUEST, offer->id, offer->pairs * sizeof(struct poolgate_pair));
+    if (call == NULL) return NULL;
+    call->batch_more = offer->batch_more;
+    call->request.request_id = offer->texts[0];
+    call->request.content_type = offer->texts[1];
+    call->request.operation = offer->texts[2];
+    call->request.traceparent = offer->texts[3];
+    call->request.timeout_ns = time_left(offer->deadline_ns);
+    call->request.body = offer->payload;
+    call->request.body_bytes = offer->payload_bytes;
+    call->request.metadata = view_pairs(call, offer);
+    call->request.metadata_count = offer->pairs;
     return call;
 }
 
-/* NULL when the ring is empty, or with why set. */
-static struct call *take_from_ring(struct intake *intake) {
-    for (;;) {
-        size_t room, bytes;
-        uint8_t *space = wire_reader_space(&intake->frames, &room);
-        if (ring_read(&intake->requests, space, room, &bytes) != RING_OK)
-            return broken(intake, "the ring's counters make no sense");
-        if (bytes == 0) return NULL;
-        enum wire_step step = wire_reader_advance(&intake->frames, bytes);
-        if (step == WIRE_BROKEN) return broken(intake, intake->frames.why);
-        if (step == WIRE_FRAME) return take_frame(intake);
-    }
+static void abandon(struct intake *intake, struct call **calls, size_t *count, const char *why) {
+    for (size_t i = 0; i < *count; i++) call_free(calls[i]);
+    *count = 0;
+    intake->why = why;
 }
 
-struct call *intake_next(struct intake *intake) {
-    if (intake->requests.memory == NULL) return inbox_take(intake->inbox);
-    for (;;) {
-        bool stopped;
-        struct call *call = inbox_try(intake->inbox, &stopped);
-        if (call != NULL || stopped) return call;
-        call = take_from_ring(intake);
-        if (call != NULL) inbox_begin(intake->inbox, call);
-        if (call != NULL || intake->why != NULL) return call;
-        if (!ring_fall_asleep(&intake->requests)) continue;
-        if (inbox_quiet(intake->inbox)) ring_sleep(&intake->requests, intake->sharing);
-        ring_stay_awake(&intake->requests);
+/* Takes the next request and those of its batch that were not taken back meanwhile. */
+static void take_from_ring(struct intake *intake, struct call **calls, size_t room, size_t *count) {
+    struct taker *taker = &intake->taker;
+    struct offer offer;
+    uint32_t more = 0;
+    enum taken taken = taker_take(taker, &offer);
+    if (taken == TAKEN_ONE) more = offer.batch_more;
+    while (taken == TAKEN_ONE) {
+        struct call *call = *count < room ? call_of(&offer) : NULL;
+        if (call == NULL) {
+            abandon(intake, calls, count,
+                    *count < room ? "no memory for a request of the ring"
+                                  : "a batch in the ring that is larger than READY allows");
+            return;
+        }
+        calls[(*count)++] = call;
+        taken = taker_take_member(taker, &more, &offer);
+    }
+    if (taken == TAKEN_BROKEN) abandon(intake, calls, count, taker->why);
+    if (*count > 0) inbox_begin(intake->inbox, calls, *count);
+}
+
+void intake_next(struct intake *intake, struct call **calls, size_t room, size_t *count) {
+    struct taker *taker = &intake->taker;
+    bool stopped = false;
+    *count = 0;
+    if (taker->pair == NULL) {
+        inbox_take(intake->inbox, calls, room, count);
+        return;
+    }
+    taker_release(taker);
+    while (!stopped) {
+        inbox_try(intake->inbox, calls, room, count, &stopped);
+        if (*count > 0 || stopped) return;
+        take_from_ring(intake, calls, room, count);
+        if (*count > 0 || intake->why != NULL) return;
+        if (!taker_fall_asleep(taker)) continue;
+        if (inbox_quiet(intake->inbox)) taker_sleep(taker);
+        taker_stay_awake(taker);
     }
 }
 
 void intake_poke(struct intake *intake) {
-    struct ring_memory *memory = intake->requests.memory;
-    if (memory != NULL && atomic_exchange(&memory->asleep, 0) != 0)
-        ring_wake(memory, intake->sharing);
+    taker_poke(&intake->taker);
 }

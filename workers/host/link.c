@@ -2,6 +2,8 @@
 
 #include "core/base/body.h"
 #include "core/transport/envelope.h"
+#include "core/transport/reply_record.h"
+#include "protos/worker.pb-c.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,8 +26,8 @@ void link_open(struct link *link, int fd) {
     wire_reader_init(&link->reader, UINT32_MAX);
 }
 
-void link_use_ring(struct link *link, struct ring_memory *replies, int bell) {
-    link->replies = (struct ring_writer){.memory = replies};
+void link_use_ring(struct link *link, const struct ring_pair *rings, int bell) {
+    link->replies = ring_pair_reply_writer(rings);
     link->bell = bell;
 }
 
@@ -252,13 +254,13 @@ static struct body *memfd_of(const void *payload, size_t payload_bytes) {
     return NULL;
 }
 
-enum outcome link_send(struct link *link, enum wire_type type,
-                       const struct ProtobufCMessage *message, const void *payload,
-                       size_t payload_bytes) {
+/* memfd_bytes: from this size on the payload goes as a memfd. */
+static enum outcome send_frame(struct link *link, enum wire_type type,
+                               const struct ProtobufCMessage *message, const void *payload,
+                               size_t payload_bytes, size_t memfd_bytes) {
     assert(payload_bytes <= UINT32_MAX);
     struct body *body = NULL;
-    if (type == WIRE_REPLY && payload_bytes >= BODY_MEMFD_BYTES)
-        body = memfd_of(payload, payload_bytes);
+    if (type == WIRE_REPLY && payload_bytes >= memfd_bytes) body = memfd_of(payload, payload_bytes);
     uint8_t *head;
     size_t head_bytes;
     enum outcome outcome = envelope_pack(message, type, body != NULL ? WIRE_FLAG_MEMFD : 0,
@@ -273,28 +275,76 @@ enum outcome link_send(struct link *link, enum wire_type type,
     return outcome;
 }
 
+enum outcome link_send(struct link *link, enum wire_type type,
+                       const struct ProtobufCMessage *message, const void *payload,
+                       size_t payload_bytes) {
+    return send_frame(link, type, message, payload, payload_bytes, BODY_MEMFD_BYTES);
+}
+
+/* --- through the ring --------------------------------------------------------------------------------- */
+
 static void ring_bell(const struct link *link) {
     uint64_t one = 1;
     ssize_t written = write(link->bell, &one, sizeof one);
     (void)written; /* a full counter rings as well */
 }
 
+/* An answer's head and its texts, as the ring has them. */
+struct answer_parts {
+    struct reply_record_head head;
+    struct iovec texts[1 + 2 * REPLY_RECORD_PAIRS];
+    size_t count;
+};
+
+static void add_text(struct answer_parts *parts, const char *text) {
+    size_t bytes = strlen(text) + 1;
+    parts->texts[parts->count++] = (struct iovec){(void *)(uintptr_t)text, bytes};
+    parts->head.text_bytes += (uint32_t)bytes;
+}
+
+static void split_reply(struct answer_parts *parts, const Poolgate__Worker__V1__Reply *reply,
+                        size_t payload_bytes) {
+    assert(reply->n_metadata <= REPLY_RECORD_PAIRS);
+    parts->head.id = reply->id;
+    parts->head.kind = REPLY_RECORD_REPLY;
+    parts->head.pairs = (uint16_t)reply->n_metadata;
+    parts->head.payload_bytes = (uint32_t)payload_bytes;
+    add_text(parts, reply->content_type);
+    for (size_t i = 0; i < reply->n_metadata; i++) {
+        add_text(parts, reply->metadata[i]->name);
+        add_text(parts, reply->metadata[i]->value);
+    }
+}
+
+static void split_error(struct answer_parts *parts, const Poolgate__Worker__V1__Error *error) {
+    parts->head.id = error->id;
+    parts->head.kind = REPLY_RECORD_ERROR;
+    parts->head.error = (uint8_t)error->kind;
+    add_text(parts, error->message);
+}
+
+static enum ring_result put_in_ring(struct link *link, enum wire_type type, const void *message,
+                                    const void *payload, size_t payload_bytes) {
+    if (link->replies.head == NULL || payload_bytes >= BODY_MEMFD_BYTES) return RING_FULL;
+    struct answer_parts parts; /* large, and only what is counted is read */
+    parts.head = (struct reply_record_head){0};
+    parts.count = 0;
+    if (type == WIRE_REPLY)
+        split_reply(&parts, message, payload_bytes);
+    else
+        split_error(&parts, message);
+    return reply_record_write(&link->replies, &parts.head, parts.texts, parts.count, payload);
+}
+
 enum outcome link_answer(struct link *link, enum wire_type type,
                          const struct ProtobufCMessage *message, const void *payload,
                          size_t payload_bytes) {
-    if (link->replies.memory == NULL || payload_bytes > RING_BYTES)
-        return link_send(link, type, message, payload, payload_bytes);
-    uint8_t *head;
-    size_t head_bytes;
-    enum outcome outcome =
-        envelope_pack(message, type, 0, (uint32_t)payload_bytes, &head, &head_bytes);
-    if (outcome != OK) return outcome;
-    struct iovec pieces[] = {{head, head_bytes}, {(void *)(uintptr_t)payload, payload_bytes}};
-    enum ring_result result = ring_write(&link->replies, pieces, 2);
-    free(head);
+    assert(type == WIRE_REPLY || type == WIRE_ERROR);
+    enum ring_result result = put_in_ring(link, type, message, payload, payload_bytes);
     if (result == RING_OK_WAKE) ring_bell(link);
     if (result == RING_OK || result == RING_OK_WAKE) return OK;
-    return link_send(link, type, message, payload, payload_bytes);
+    size_t memfd_bytes = link->replies.head != NULL ? LINK_COPIED_BYTES : BODY_MEMFD_BYTES;
+    return send_frame(link, type, message, payload, payload_bytes, memfd_bytes);
 }
 
 enum outcome link_flush(struct link *link) {

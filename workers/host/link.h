@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #define LINK_OUTBOX_BYTES ((size_t)1024 * 1024)
+#define LINK_COPIED_BYTES ((size_t)16 * 1024)
 
 struct ProtobufCMessage;
 
@@ -38,7 +39,7 @@ struct link_frame {
 
 struct link {
     int fd;
-    struct ring_writer replies; /* the compute thread's; memory NULL: there is no ring */
+    struct ring_writer replies; /* the compute thread's; its head NULL: there is no ring */
     int bell;
     /* Of the socket's thread. */
     struct wire_reader reader;
@@ -55,7 +56,7 @@ struct link {
 };
 
 void link_open(struct link *link, int fd);
-void link_use_ring(struct link *link, struct ring_memory *replies, int bell);
+void link_use_ring(struct link *link, const struct ring_pair *rings, int bell);
 /* Frees what it holds; the descriptor stays the opener's. */
 void link_release(struct link *link);
 
@@ -73,7 +74,8 @@ enum outcome link_post(struct link *link, enum wire_type type,
 enum outcome link_send(struct link *link, enum wire_type type,
                        const struct ProtobufCMessage *message, const void *payload,
                        size_t payload_bytes);
-/* The same for a frame that is a whole answer: through the ring where there is one and it fits. */
+/* The same for a REPLY or ERROR that is a whole answer: through the ring where there is one and it fits.
+ * What does not goes over the socket, as a memfd when its payload has LINK_COPIED_BYTES or more. */
 enum outcome link_answer(struct link *link, enum wire_type type,
                          const struct ProtobufCMessage *message, const void *payload,
                          size_t payload_bytes);

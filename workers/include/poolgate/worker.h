@@ -122,7 +122,8 @@ struct poolgate_worker {
      * without an answer is an error of the worker. */
     void (*handle)(void *state, const struct poolgate_request *request,
                    struct poolgate_reply *reply);
-    /* Answers count requests, each through its own reply, in any order. */
+    /* Answers count requests, each through its own reply as in handle, in any order; one that is left
+     * without an answer is an error of that one only. count is 1 only where handle is NULL. */
     void (*handle_batch)(void *state, const struct poolgate_request *requests,
                          struct poolgate_reply *replies, size_t count);
     /* Proves with real work that the state is sound; 0: it is. Called only while idle. */
