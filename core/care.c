@@ -25,6 +25,21 @@ void care_begin(struct pool *pool, struct slot *slot, uint64_t now_ns) {
     if (slot->checks && deep_ns > 0) slot->check_ns = clock_add(now_ns, deep_ns);
 }
 
+static uint64_t sooner(uint64_t at_ns, uint64_t now_ns, uint64_t interval_ns) {
+    uint64_t next_ns = clock_add(now_ns, interval_ns);
+    return at_ns < next_ns ? at_ns : next_ns;
+}
+
+void care_tune(struct pool *pool, struct slot *slot, uint64_t now_ns) {
+    uint64_t deep_ns = pool->options->health.deep_ns;
+    if (!worker_state_can_serve(slot->record.state)) return;
+    slot->ping_ns = sooner(slot->ping_ns, now_ns, pool->options->health.interval_ns);
+    if (slot->pong_deadline_ns != CLOCK_NEVER && slot->ping_ns < slot->pong_deadline_ns)
+        slot->ping_ns = slot->pong_deadline_ns;
+    if (!slot->checks || slot->checking) return;
+    slot->check_ns = deep_ns > 0 ? sooner(slot->check_ns, now_ns, deep_ns) : CLOCK_NEVER;
+}
+
 /* --- work that nobody waits for ------------------------------------------------------------------------- */
 
 /* A request was given up and the worker still has it. If the worker is likely to finish before a new one
@@ -121,7 +136,9 @@ void care_checked(struct pool *pool, struct slot *slot, const struct transport_e
     }
     slot->deep_ns = now_ns;
     slot->deep_sound = true;
-    slot->check_ns = clock_add(now_ns, pool->options->health.deep_ns);
+    uint64_t deep_ns =
+        pool->options->health.deep_ns; /* 0: a reload has switched it off meanwhile */
+    if (deep_ns > 0) slot->check_ns = clock_add(now_ns, deep_ns);
 }
 
 /* --- memory and age ------------------------------------------------------------------------------------------------ */
@@ -141,7 +158,7 @@ static bool is_worn(const struct pool *pool, const struct slot *slot) {
 void care_recycle(struct pool *pool, uint64_t now_ns) {
     if (pool->options->recycle.requests == 0 && pool->options->recycle.memory_bytes == 0) return;
     struct slot *worn = NULL;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         struct slot *slot = &pool->slots[i];
         if (!worker_state_can_serve(slot->record.state)) continue;
         if (slot->retiring || (worn == NULL && is_worn(pool, slot))) worn = slot;
@@ -149,6 +166,8 @@ void care_recycle(struct pool *pool, uint64_t now_ns) {
     }
     if (worn == NULL) return;
     if (!worn->retiring) {
+        /* Until the last one's successor has come. */
+        if (pool_coming(pool) > 0 || pool->census.by_state[WORKER_EVICTING] > 0) return;
         worn->retiring = true;
         pool->totals.recycled++;
         dispatch_recall(pool, worn, now_ns);

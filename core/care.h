@@ -9,6 +9,8 @@
 
 /* It has just become ready: when to look after it first. */
 void care_begin(struct pool *pool, struct slot *slot, uint64_t now_ns);
+/* Other intervals hold from now on. */
+void care_tune(struct pool *pool, struct slot *slot, uint64_t now_ns);
 /* Acts on every moment of the slot that has come. */
 void care_tend(struct pool *pool, struct slot *slot, uint64_t now_ns);
 /* One worker of the pool at a time that has served or grown enough gets no more work, and goes when its

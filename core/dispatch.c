@@ -121,8 +121,8 @@ static struct request *next_request(struct pool *pool, uint64_t now_ns) {
     uint64_t ripe_ns;
     struct request *first = request_queue_ripe(&pool->queue, pool->options->queue.batch_delay_ns,
                                                pool->stats.mean_run_ns, now_ns, &ripe_ns);
-    pool->ripe_ns =
-        first == NULL ? ripe_ns : CLOCK_NEVER; /* who is ripe waits for a slot, not for time */
+    /* Who is ripe waits for a slot, not for time. */
+    pool->ripe_ns = first == NULL ? ripe_ns : CLOCK_NEVER;
     return first;
 }
 
@@ -142,7 +142,7 @@ static void run_at_once(struct pool *pool, uint64_t now_ns) {
     while (breaker_room(&pool->breaker) > 0) {
         struct request *first = next_request(pool, now_ns);
         if (first == NULL) return;
-        struct slot *slot = pick_least_loaded(pool->slots, pool->options->slots_max, first->solo);
+        struct slot *slot = pick_least_loaded(pool->slots, pool->slots_count, first->solo);
         pool->solo_next = slot == NULL && first->solo;
         if (slot == NULL) return;
         size_t count = make_batch(pool, slot, first, batch);
@@ -171,7 +171,7 @@ static uint32_t may_stage(const struct pool *pool) {
 }
 
 static bool stage(struct pool *pool, struct request *request, uint32_t limit, uint64_t now_ns) {
-    struct slot *slot = pick_for_staging(pool->slots, pool->options->slots_max, limit);
+    struct slot *slot = pick_for_staging(pool->slots, pool->slots_count, limit);
     if (slot == NULL || pool->transports[slot->index]->stages <= slot->staged) return false;
     /* One that could not be taken back has begun beyond the capacity: its place is not free. */
     if (slot->inflight + slot->staged >= slot->places) return false;
@@ -186,8 +186,10 @@ static void stage_ahead(struct pool *pool, uint64_t now_ns) {
     struct request *request;
     while (limit > 0 && (request = request_queue_first(&pool->queue, now_ns)) != NULL) {
         if (pool->staged > 0 && request->effective > pool->staged_class) return;
-        if (pool->staged > 0 && request->effective < pool->staged_class)
+        if (pool->staged > 0 && request->effective < pool->staged_class) {
             dispatch_recall_all(pool, now_ns);
+            continue; /* who comes back has aged, too, and may be first now */
+        }
         if (request->solo || !stage(pool, request, limit, now_ns)) return;
     }
 }
@@ -195,7 +197,7 @@ static void stage_ahead(struct pool *pool, uint64_t now_ns) {
 /* The staged request that stands first in order, and the slot that has it. */
 static struct assignment *first_staged(struct pool *pool, struct slot **at) {
     struct assignment *first = NULL;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         struct slot *slot = &pool->slots[i];
         for (uint32_t j = 0; slot->staged > 0 && j < slot->places; j++) {
             struct assignment *assignment = &slot->assignments[j];
@@ -211,9 +213,9 @@ static struct assignment *first_staged(struct pool *pool, struct slot **at) {
     return first;
 }
 
-/* A slot is free and nobody waits: what is staged elsewhere must not wait for its slot. */
+/* A slot is free: what is staged elsewhere goes before all that still waits. */
 static void spread_staged(struct pool *pool, uint64_t now_ns) {
-    while (pool->staged > 0 && pick_least_loaded(pool->slots, pool->options->slots_max, false)) {
+    while (pool->staged > 0 && pick_least_loaded(pool->slots, pool->slots_count, false)) {
         struct slot *slot = NULL;
         struct assignment *assignment = first_staged(pool, &slot);
         assert(assignment != NULL);
@@ -248,9 +250,9 @@ void dispatch_run(struct pool *pool, uint64_t now_ns) {
     /* Who waits for a worker to load does not wait in a queue that stands. */
     if (pool->options->queue.overload == OVERLOAD_CODEL && pool_able(pool) > 0)
         shed_oldest(pool, now_ns);
+    spread_staged(pool, now_ns);
     run_at_once(pool, now_ns);
     stage_ahead(pool, now_ns);
-    spread_staged(pool, now_ns);
 }
 
 void dispatch_recall(struct pool *pool, struct slot *slot, uint64_t now_ns) {
@@ -260,7 +262,7 @@ void dispatch_recall(struct pool *pool, struct slot *slot, uint64_t now_ns) {
 }
 
 void dispatch_recall_all(struct pool *pool, uint64_t now_ns) {
-    for (uint32_t i = 0; pool->staged > 0 && i < pool->options->slots_max; i++)
+    for (uint32_t i = 0; pool->staged > 0 && i < pool->slots_count; i++)
         dispatch_recall(pool, &pool->slots[i], now_ns);
 }
 

@@ -7,8 +7,8 @@
 
 #include "core/pool.h"
 
-/* Matches waiting requests with slots until no slot has room or nobody may go: first those that run at
- * once, then those that are staged; what is staged goes to a slot that is free. */
+/* Matches waiting requests with slots until no slot has room or nobody may go: what is staged goes to a
+ * slot that is free, then those that wait run at once, then the next are staged, of one class at a time. */
 void dispatch_run(struct pool *pool, uint64_t now_ns);
 
 /* Takes back all that is staged at the slot; it waits again, at its old rank. */

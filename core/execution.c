@@ -52,7 +52,6 @@ static enum priority hand_on(struct request *leader, struct request *heir) {
     leader->evidence = NULL;
     while (!list_empty(&leader->followers)) {
         struct request *follower = first_follower(leader);
-        if (follower->priority < heir->priority) heir->priority = follower->priority;
         unfollow(follower);
         follower->leader = heir;
         list_push_back(&heir->followers, &follower->follower_node);

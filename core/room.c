@@ -11,7 +11,7 @@ enum worth { WORTH_CHARGED, WORTH_HELD };
 
 static struct eviction_candidate candidate(const struct pools *pools, uint32_t pool,
                                            const struct slot *slot, enum worth worth) {
-    const struct pool *of = &pools->items[pool];
+    const struct pool *of = pools->items[pool];
     /* One that is about to get the work that waits for it is not idle: it would load for nothing. */
     bool wanted = of->queue.waiting > 0 && of->wish != WISH_PAUSE;
     bool idle = worker_state_can_serve(slot->record.state) && slot_vacant(slot) &&
@@ -24,7 +24,7 @@ static struct eviction_candidate candidate(const struct pools *pools, uint32_t p
                                        .idle = idle,
                                        .pool_has_work = of->queue.live > 0,
                                        .pool_able = pool_able(of),
-                                       .pool_min = of->slots_min,
+                                       .pool_min = of->leaving ? 0 : of->slots_min,
                                        .last_used_ns = used_ns,
                                        .bytes = worth == WORTH_CHARGED || measured == 0 ? larger
                                                                                         : measured};
@@ -32,23 +32,24 @@ static struct eviction_candidate candidate(const struct pools *pools, uint32_t p
 
 static size_t count_slots(const struct pools *pools) {
     size_t slots = 0;
-    for (size_t i = 0; i < pools->count; i++) slots += pools->items[i].options->slots_max;
+    for (size_t i = 0; i < pools->count; i++)
+        if (pools->items[i] != NULL) slots += pools->items[i]->slots_count;
     return slots;
 }
 
 static void list_candidates(const struct pools *pools, enum worth worth,
                             struct eviction_candidate *out) {
     for (uint32_t i = 0; i < pools->count; i++)
-        for (uint32_t j = 0; j < pools->items[i].options->slots_max; j++)
-            *out++ = candidate(pools, i, &pools->items[i].slots[j], worth);
+        for (uint32_t j = 0; pools->items[i] != NULL && j < pools->items[i]->slots_count; j++)
+            *out++ = candidate(pools, i, &pools->items[i]->slots[j], worth);
 }
 
 /* Bytes of workers that are on their way out already. */
 static uint64_t leaving_bytes(const struct pools *pools, enum worth worth) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < pools->count; i++) {
-        const struct pool *pool = &pools->items[i];
-        for (uint32_t j = 0; j < pool->options->slots_max; j++) {
+        const struct pool *pool = pools->items[i];
+        for (uint32_t j = 0; pool != NULL && j < pool->slots_count; j++) {
             const struct slot *slot = &pool->slots[j];
             bool leaves =
                 slot->record.state == WORKER_EVICTING || slot->record.state == WORKER_FAILED;
@@ -93,7 +94,7 @@ static bool evict(const struct pools *pools, uint32_t except, uint64_t needed, e
         enough = choose(candidates, count, except, needed, chosen, &chosen_count) >= needed;
         if (!enough && worth == WORTH_CHARGED) chosen_count = 0;
         for (size_t i = 0; i < chosen_count; i++) {
-            struct pool *pool = &pools->items[candidates[chosen[i]].pool];
+            struct pool *pool = pools->items[candidates[chosen[i]].pool];
             life_stop(pool, &pool->slots[candidates[chosen[i]].slot], REASON_MEMORY, now_ns);
         }
     }
@@ -110,8 +111,8 @@ enum room room_for(const struct pools *pools, struct pool *pool, struct slot *sl
     uint64_t missing = governor_missing(pool->governor, bytes);
     uint64_t leaving = leaving_bytes(pools, WORTH_CHARGED);
     if (leaving >= missing) return ROOM_COMING;
-    uint32_t except = (uint32_t)(pool - pools->items);
-    return evict(pools, except, missing - leaving, WORTH_CHARGED, now_ns) ? ROOM_COMING : ROOM_NONE;
+    return evict(pools, pool->place, missing - leaving, WORTH_CHARGED, now_ns) ? ROOM_COMING
+                                                                               : ROOM_NONE;
 }
 
 void room_relieve(const struct pools *pools, struct memory_governor *governor, uint64_t now_ns) {

@@ -8,7 +8,7 @@
 #include "core/pool.h"
 
 struct pools {
-    struct pool *items;
+    struct pool *const *items; /* by place; NULL: nobody is there */
     size_t count;
 };
 

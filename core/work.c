@@ -265,7 +265,7 @@ void work_refuse_waiting(struct pool *pool, enum outcome outcome, const char *wh
 void work_abandon(struct pool *pool, uint64_t now_ns) {
     dispatch_recall_all(pool, now_ns);
     work_refuse_waiting(pool, SHUTTING_DOWN, "the gateway stops", 0, now_ns);
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         struct slot *slot = &pool->slots[i];
         for (uint32_t j = 0; slot->inflight > 0 && j < slot->places; j++) {
             struct request *request = slot->assignments[j].request;

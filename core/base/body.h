@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BODY_MEMFD_BYTES ((size_t)256 * 1024) /* from this size on a body is a memfd */
+#define BODY_MEMFD_BYTES ((size_t)64 * 1024) /* from this size on a body is a memfd */
 
 struct body;
 typedef void body_released_fn(void *owner, size_t bytes);

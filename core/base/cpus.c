@@ -64,7 +64,7 @@ uint32_t cpus_count(const struct cpus *cpus) {
 uint32_t cpus_at(const struct cpus *cpus, uint32_t place) {
     for (uint32_t cpu = 0; cpu < CPUS_MOST; cpu++)
         if (cpus_has(cpus, cpu) && place-- == 0) return cpu;
-    assert(!"there are not so many");
+    assert(false && "there are not so many");
     return 0;
 }
 

@@ -9,6 +9,13 @@ void admission_init(struct admission *admission, uint32_t capacity, uint32_t res
         .capacity = capacity, .reserve = reserve, .bytes_limit = bytes_limit, .seed = seed};
 }
 
+void admission_tune(struct admission *admission, uint32_t capacity, uint32_t reserve,
+                    uint64_t bytes_limit) {
+    atomic_store_explicit(&admission->capacity, capacity, memory_order_relaxed);
+    atomic_store_explicit(&admission->reserve, reserve, memory_order_relaxed);
+    atomic_store_explicit(&admission->bytes_limit, bytes_limit, memory_order_relaxed);
+}
+
 void admission_update(struct admission *admission, const struct admission_view *view) {
     atomic_store_explicit(&admission->places, view->places, memory_order_relaxed);
     atomic_store_explicit(&admission->ceiling, view->ceiling, memory_order_relaxed);
@@ -38,14 +45,15 @@ static bool below_its_share(struct admission *admission, const char *tenant, uin
 
 static uint32_t limit_for(struct admission *admission, const struct admission_ask *ask,
                           uint32_t permits) {
-    uint32_t limit =
-        admission->capacity + atomic_load_explicit(&admission->places, memory_order_relaxed);
+    uint32_t limit = atomic_load_explicit(&admission->capacity, memory_order_relaxed) +
+                     atomic_load_explicit(&admission->places, memory_order_relaxed);
+    uint32_t reserve = atomic_load_explicit(&admission->reserve, memory_order_relaxed);
     uint32_t ceiling = atomic_load_explicit(&admission->ceiling, memory_order_relaxed);
     if (ceiling > 0) return ceiling < limit ? ceiling : limit;
-    if (permits < limit || admission->reserve == 0) return limit;
+    if (permits < limit || reserve == 0) return limit;
     bool favoured =
         ask->priority <= PRIORITY_HIGH || below_its_share(admission, ask->tenant, limit);
-    return favoured ? limit + admission->reserve : limit;
+    return favoured ? limit + reserve : limit;
 }
 
 static enum outcome refusal_of(struct admission *admission, const struct admission_ask *ask) {
@@ -103,9 +111,9 @@ void admission_give_back(struct admission *admission, const char *tenant) {
 
 enum outcome admission_charge(struct admission *admission, uint64_t bytes) {
     uint64_t held = atomic_load(&admission->bytes);
+    uint64_t limit = atomic_load_explicit(&admission->bytes_limit, memory_order_relaxed);
     do {
-        if (bytes > admission->bytes_limit || held > admission->bytes_limit - bytes)
-            return QUEUE_FULL;
+        if (bytes > limit || held > limit - bytes) return QUEUE_FULL;
     } while (!atomic_compare_exchange_weak(&admission->bytes, &held, held + bytes));
     return OK;
 }

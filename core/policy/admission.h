@@ -27,12 +27,12 @@ struct admission_view {
 };
 
 struct admission {
-    uint32_t capacity, reserve; /* constant */
-    uint64_t bytes_limit;       /* constant */
-    uint64_t seed;              /* constant: of the tenants' hash */
-    _Atomic uint32_t permits;   /* out now */
-    _Atomic uint64_t bytes;     /* charged now */
-    _Atomic uint32_t tenants;   /* with permits out */
+    uint64_t seed;                      /* constant: of the tenants' hash */
+    _Atomic uint32_t capacity, reserve; /* constant but for admission_tune */
+    _Atomic uint64_t bytes_limit;
+    _Atomic uint32_t permits; /* out now */
+    _Atomic uint64_t bytes;   /* charged now */
+    _Atomic uint32_t tenants; /* with permits out */
     _Atomic uint32_t holds[ADMISSION_TENANTS];
     _Atomic uint32_t places, ceiling;
     _Atomic int refusal;
@@ -51,6 +51,9 @@ struct admission_ask {
 
 void admission_init(struct admission *admission, uint32_t capacity, uint32_t reserve,
                     uint64_t bytes_limit, uint64_t seed);
+/* Other limits from now on; what is out above them comes back in time. */
+void admission_tune(struct admission *admission, uint32_t capacity, uint32_t reserve,
+                    uint64_t bytes_limit);
 void admission_update(struct admission *admission, const struct admission_view *view);
 /* Would take succeed now? Takes nothing. */
 enum outcome admission_look(struct admission *admission, const struct admission_ask *ask);

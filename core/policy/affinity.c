@@ -39,7 +39,7 @@ static uint32_t nth_by_node(const struct machine *machine, uint32_t place) {
         for (uint32_t cpu = 0; cpu < CPUS_MOST; cpu++)
             if (cpus_has(&machine->usable, cpu) && machine->node_of[cpu] == node && place-- == 0)
                 return cpu;
-    assert(!"there are not so many");
+    assert(false && "there are not so many");
     return 0;
 }
 

@@ -223,7 +223,7 @@ void queue_order_settle(struct queue_order *order, struct request *request, uint
 
 static uint64_t waiting_in(const struct queue_order *order, enum priority effective) {
     uint64_t waiting = 0;
-    for (int own = effective; own < PRIORITY_COUNT; own++)
+    for (int own = (int)effective; own < PRIORITY_COUNT; own++)
         waiting += ranked_count(&order->ages[own][effective]);
     return waiting;
 }

@@ -17,8 +17,8 @@
 #define RING_PAIR_MAGIC     UINT32_C(0x32524750) /* "PGR2" */
 #define RING_PAIR_MIN_CELLS 64u
 #define RING_PAIR_MAX_CELLS 4096u
-#define RING_REQUEST_BYTES  ((size_t)1024 * 1024) /* four of the largest bodies that go this way */
-#define RING_REPLY_BYTES    ((size_t)1024 * 1024)
+#define RING_REQUEST_BYTES  ((size_t)256 * 1024) /* four of the largest bodies that go this way */
+#define RING_REPLY_BYTES    ((size_t)256 * 1024)
 
 struct ring_pair_memory {
     uint32_t magic, cells, request_bytes, reply_bytes;

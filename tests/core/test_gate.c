@@ -73,6 +73,8 @@ static struct pool_options echo_pool(const char *name, uint32_t slots) {
                      .cancel_ns = 30 * CLOCK_S,
                      .kill_ns = CLOCK_S},
         .required = true,
+        .memory_bytes = 1 << 20,
+        .breaker = {.failures = 1000, .open_ns = CLOCK_S, .probes = 1, .successes = 1},
         .health = {.interval_ns = 10 * CLOCK_S, .timeout_ns = CLOCK_S, .misses = 3},
         .scale = {.policy = SCALE_FIXED, .interval_ns = CLOCK_S},
         .retry_crashes = 1,

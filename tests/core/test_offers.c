@@ -135,7 +135,7 @@ START_TEST(staging_and_revoking_beside_a_busy_worker_uses_no_room_up) {
     ck_assert_int_eq(put(1), OK);
     ck_assert_uint_eq(take(), 1);
     for (uint64_t id = 2; id < 100000; id++) {
-        require(put_body(id, 100000) == OK);
+        require(put_body(id, 60000) == OK);
         require(put(id + 1000000) == OK);
         require(offers_revoke(&offers, id));
         require(offers_revoke(&offers, id + 1000000));

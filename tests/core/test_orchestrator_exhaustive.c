@@ -1,5 +1,5 @@
-/* orchestrator: one request, one slot, and every order in which things can happen to them, to a depth.
- * However it goes, the request gets exactly one answer and the pool comes to its end. */
+/* orchestrator: one or two requests, one slot, and every order in which things can happen to them, to a
+ * depth. However it goes, each request gets exactly one answer and the pool comes to its end. */
 #include "tests/core/stage.h"
 #include "tests/support/suite.h"
 
@@ -9,27 +9,42 @@
 
 #define A (&stage.actors[0][0])
 
-enum step { SUBMIT, CANCEL, REPLY, CRASH, DEADLINE, TICK, WORKER, DRAIN, STEPS };
-static const char *const step_names[STEPS] = {"submit",   "cancel", "reply",  "crash",
-                                              "deadline", "tick",   "worker", "drain"};
+enum step { SUBMIT, CANCEL, CANCEL_2, BEGIN, REPLY, CRASH, DEADLINE, TICK, WORKER, DRAIN, STEPS };
+static const char *const step_names[STEPS] = {"submit", "cancel",   "cancel_2", "begin",  "reply",
+                                              "crash",  "deadline", "tick",     "worker", "drain"};
+
+/* What the paths of a test begin with. */
+static struct {
+    uint64_t requests;   /* that come */
+    bool under_way;      /* the worker has loaded and all have come before the first step */
+    const char *content; /* the same for all, or NULL */
+    int depth;
+} opening;
 
 static enum step path[DEPTH];
 static uint64_t paths, answered_as[OUTCOME_COUNT];
 
 /* --- one step ------------------------------------------------------------------------------------------- */
 
-static bool is_waited_for(void) {
-    return stage.ids == 1 && ending(1)->done == 0;
+static bool is_waited_for(uint64_t id) {
+    return stage.ids >= id && ending(id)->done == 0;
+}
+
+/* Of two only who lives is cancelled: the other leads nowhere new, as the paths of one show. */
+static bool can_cancel(uint64_t id) {
+    return opening.requests == 1 ? stage.ids == 1 && id == 1 : is_waited_for(id);
 }
 
 /* A step that would change nothing, or cannot happen, leads nowhere that another path does not. */
 static bool can(enum step step) {
     switch (step) {
-    case SUBMIT: return stage.ids == 0;
-    case CANCEL: return stage.ids == 1;
-    case REPLY: return A->running && A->has_count > 0;
+    case SUBMIT: return stage.ids < opening.requests;
+    case CANCEL: return can_cancel(1);
+    case CANCEL_2: return can_cancel(2);
+    case BEGIN: return A->running && count_begun(A) < A->has_count;
+    case REPLY: return A->running && count_begun(A) > 0;
     case CRASH: return A->running;
-    case DEADLINE: return is_waited_for();
+    case DEADLINE: return is_waited_for(1) || is_waited_for(2);
     case TICK: return true;
     case WORKER: return A->running && (!A->ready || A->killed || A->termed || A->shut_down);
     case DRAIN: return !stage.orchestrator.draining;
@@ -52,10 +67,18 @@ static void step_worker(void) {
         become_ready(A);
 }
 
+static void submit_one(void) {
+    submit_offer(&(struct offer){.priority = PRIORITY_NORMAL,
+                                 .deadline_ns = stage.now_ns + DEADLINE_NS,
+                                 .content = opening.content});
+}
+
 static void take(enum step step) {
     switch (step) {
-    case SUBMIT: submit_to(0, PRIORITY_NORMAL, stage.now_ns + DEADLINE_NS); return;
+    case SUBMIT: submit_one(); return;
     case CANCEL: cancel(1); return;
+    case CANCEL_2: cancel(2); return;
+    case BEGIN: begin(A); return;
     case REPLY: reply(A, A->has[0].id); return;
     case CRASH: crash(A); return;
     case DEADLINE: leap(DEADLINE_NS); return;
@@ -75,7 +98,12 @@ static void take(enum step step) {
 /* Takes the first `length` steps of the path on a new stage. */
 static void replay(int length) {
     stage_open(1, 1);
+    A->slow = opening.requests > 1;
     settle();
+    if (opening.under_way) {
+        load(A);
+        while (stage.ids < opening.requests) submit_one();
+    }
     for (int i = 0; i < length; i++) take(path[i]);
 }
 
@@ -95,10 +123,10 @@ static void finish(int length) {
         }
         take(can(WORKER) ? WORKER : TICK);
     }
-    if (stage.ids == 1) {
-        if (ending(1)->done != 1) print_path(length);
-        require(ending(1)->done == 1);
-        answered_as[ending(1)->outcome]++;
+    for (uint64_t id = 1; id <= stage.ids; id++) {
+        if (ending(id)->done != 1) print_path(length);
+        require(ending(id)->done == 1);
+        answered_as[ending(id)->outcome]++;
     }
     require(stage_pool(0)->admission.permits == 0 && state_of(A) == WORKER_DEAD);
     stage_close();
@@ -111,7 +139,7 @@ static void explore(int length) {
     replay(length);
     for (enum step step = 0; step < STEPS; step++) possible[step] = can(step);
     finish(length);
-    if (length == DEPTH) return;
+    if (length == opening.depth) return;
     for (enum step step = 0; step < STEPS; step++) {
         if (!possible[step]) continue;
         path[length] = step;
@@ -119,17 +147,21 @@ static void explore(int length) {
     }
 }
 
-static void explore_pool(uint32_t slots_min, uint32_t retry_crashes) {
+static void set_pool(uint32_t slots_min, uint32_t retry_crashes) {
     stage.options[0] = plain_pool("pool");
     stage.options[0].slots_min = slots_min;
     stage.options[0].retry_crashes = retry_crashes;
     stage.options[0].timeouts.cancel_ns = CLOCK_S;
     stage.options[0].timeouts.kill_ns = CLOCK_S;
     stage.options[0].timeouts.load_ns = 5 * CLOCK_S;
-    memset(answered_as, 0, sizeof answered_as);
-    paths = 0;
+    opening.requests = 1;
+    opening.depth = DEPTH;
+}
+
+static void explore_all(void) {
     explore(0);
     printf("%llu paths\n", (unsigned long long)paths);
+    fflush(stdout);
     ck_assert_uint_gt(paths, 10000);
 }
 
@@ -138,7 +170,8 @@ static void assert_seen(enum outcome outcome) {
 }
 
 START_TEST(every_order_of_events_at_a_warm_pool_ends_in_one_answer) {
-    explore_pool(1, 1);
+    set_pool(1, 1);
+    explore_all();
     assert_seen(OK);
     assert_seen(CANCELLED);
     assert_seen(DEADLINE_EXCEEDED);
@@ -148,7 +181,8 @@ START_TEST(every_order_of_events_at_a_warm_pool_ends_in_one_answer) {
 END_TEST
 
 START_TEST(every_order_of_events_at_a_cold_pool_ends_in_one_answer) {
-    explore_pool(0, 1);
+    set_pool(0, 1);
+    explore_all();
     assert_seen(OK);
     assert_seen(CANCELLED);
     assert_seen(DEADLINE_EXCEEDED);
@@ -157,13 +191,60 @@ START_TEST(every_order_of_events_at_a_cold_pool_ends_in_one_answer) {
 END_TEST
 
 START_TEST(every_order_of_events_without_retries_ends_in_one_answer) {
-    explore_pool(1, 0);
+    set_pool(1, 0);
+    explore_all();
     assert_seen(OK);
     assert_seen(WORKER_CRASHED);
+}
+END_TEST
+
+/* One runs, one is staged behind it, and both are under way; the worker begins when it likes. */
+static void set_two(uint32_t staged) {
+    set_pool(1, 1);
+    stage.options[0].staged = staged;
+    opening.requests = 2;
+    opening.under_way = true;
+    opening.depth = DEPTH;
+}
+
+START_TEST(every_order_of_events_at_a_staged_pair_ends_in_one_answer_each) {
+    set_two(1);
+    explore_all();
+    assert_seen(OK);
+    assert_seen(CANCELLED);
+    assert_seen(DEADLINE_EXCEEDED);
+    assert_seen(QUARANTINED);
+    assert_seen(SHUTTING_DOWN);
+}
+END_TEST
+
+START_TEST(every_order_of_events_at_two_that_share_a_run_ends_in_one_answer_each) {
+    set_two(1);
+    stage.options[0].queue.dedup_ns = 10 * CLOCK_S;
+    opening.content = "same";
+    explore_all();
+    assert_seen(OK);
+    assert_seen(CANCELLED);
+    assert_seen(DEADLINE_EXCEEDED);
+    assert_seen(QUARANTINED);
+}
+END_TEST
+
+START_TEST(every_order_of_events_at_a_batch_of_two_ends_in_one_answer_each) {
+    set_two(0);
+    stage.options[0].queue.batch_max = 2;
+    stage.options[0].queue.batch_delay_ns = CLOCK_S;
+    explore_all();
+    assert_seen(OK);
+    assert_seen(CANCELLED);
+    assert_seen(DEADLINE_EXCEEDED);
 }
 END_TEST
 
 SUITE("core/orchestrator in every order", 240,
       every_order_of_events_at_a_warm_pool_ends_in_one_answer,
       every_order_of_events_at_a_cold_pool_ends_in_one_answer,
-      every_order_of_events_without_retries_ends_in_one_answer)
+      every_order_of_events_without_retries_ends_in_one_answer,
+      every_order_of_events_at_a_staged_pair_ends_in_one_answer_each,
+      every_order_of_events_at_two_that_share_a_run_ends_in_one_answer_each,
+      every_order_of_events_at_a_batch_of_two_ends_in_one_answer_each)

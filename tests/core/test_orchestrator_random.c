@@ -96,7 +96,8 @@ static void open_round(void) {
     load_ills = chance_percent(&dice, 50) ? some(0, 5) : some(0, 100);
     work_ills = chance_percent(&dice, 50) ? some(0, 20) : some(0, 250);
     abandon_ills = chance_percent(&dice, 90) ? 0 : 100;
-    stage.memory_limit_bytes = chance_percent(&dice, 50) ? 0 : some(1, 8) * WORKER_BYTES;
+    stage.memory_limit_bytes =
+        chance_percent(&dice, 50) ? 0 : some_ns(WORKER_BYTES, 9 * WORKER_BYTES);
     stage_open(pools, chance_next(&dice));
     random_cast();
     settle();

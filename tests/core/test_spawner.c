@@ -22,7 +22,7 @@ static void on_done(struct spawn_job *job) {
 
 static void open_spawner(void) {
     ck_assert_int_eq(uv_loop_init(&loop), 0);
-    ck_assert_int_eq(spawner_open(&spawner, &loop, JOBS), OK);
+    ck_assert_int_eq(spawner_open(&spawner, &loop), OK);
     memset(jobs, 0, sizeof jobs);
     done = 0;
 }
