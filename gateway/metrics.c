@@ -1,41 +1,101 @@
 #include "gateway/metrics.h"
 
+#include "gateway/tenant_list.h"
+
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct lag {
     _Atomic uint64_t buckets[HISTOGRAM_BUCKETS], count, sum_ns;
 };
 
+/* What was answered under one pool's name; it stays when the pool goes. */
+struct row {
+    struct row *next;
+    _Atomic uint64_t answered[FRONTEND_COUNT][OUTCOME_COUNT];
+    char name[];
+};
+
+#define ROW_BUCKETS 64
+
 struct metrics {
-    size_t pools_count;
     _Atomic int64_t connections[FRONTEND_COUNT];
     struct lag lag[FRONTEND_COUNT];
-    /* One block per pool and one more for requests without a pool. */
-    _Atomic uint64_t answered[][FRONTEND_COUNT][OUTCOME_COUNT];
+    _Atomic(struct row *) rows[ROW_BUCKETS]; /* by name; they only ever grow at their head */
+    struct row *nameless;
 };
 
 static const char *const frontend_names[] = {
 #define FRONTEND_TEXT(name, text) [FRONTEND_##name] = (text),
     FRONTENDS(FRONTEND_TEXT)};
 
-enum outcome metrics_open(struct metrics **out, size_t pools_count) {
-    *out = calloc(1, sizeof(struct metrics) + (pools_count + 1) * sizeof(*out)->answered[0]);
-    if (*out == NULL) return MEMORY_EXHAUSTED;
-    (*out)->pools_count = pools_count;
+static struct row *row_new(const char *name) {
+    size_t bytes = strlen(name) + 1;
+    struct row *row = calloc(1, sizeof *row + bytes);
+    if (row != NULL) memcpy(row->name, name, bytes);
+    return row;
+}
+
+enum outcome metrics_open(struct metrics **out) {
+    *out = NULL;
+    struct metrics *metrics = calloc(1, sizeof *metrics);
+    if (metrics == NULL) return MEMORY_EXHAUSTED;
+    metrics->nameless = row_new("");
+    if (metrics->nameless == NULL) {
+        free(metrics);
+        return MEMORY_EXHAUSTED;
+    }
+    *out = metrics;
     return OK;
 }
 
 void metrics_close(struct metrics *metrics) {
+    if (metrics == NULL) return;
+    for (size_t i = 0; i < ROW_BUCKETS; i++) {
+        struct row *row = atomic_load(&metrics->rows[i]);
+        while (row != NULL) {
+            struct row *next = row->next;
+            free(row);
+            row = next;
+        }
+    }
+    free(metrics->nameless);
     free(metrics);
 }
 
-void metrics_answered(struct metrics *metrics, uint32_t pool, enum frontend frontend,
+static _Atomic(struct row *) *bucket_of(struct metrics *metrics, const char *name) {
+    uint32_t hash = UINT32_C(2166136261); /* FNV-1a (Fowler, Noll, Vo) */
+    for (; *name != '\0'; name++) hash = (hash ^ (unsigned char)*name) * UINT32_C(16777619);
+    return &metrics->rows[hash % ROW_BUCKETS];
+}
+
+static struct row *find_row(struct row *row, const char *name) {
+    while (row != NULL && strcmp(row->name, name) != 0) row = row->next;
+    return row;
+}
+
+/* Made with the first answer. Without memory for it the answer counts for no pool. */
+static struct row *row_of(struct metrics *metrics, const char *name) {
+    _Atomic(struct row *) *bucket = bucket_of(metrics, name);
+    struct row *head = atomic_load(bucket), *row = find_row(head, name);
+    if (row != NULL) return row;
+    struct row *made = row_new(name);
+    if (made == NULL) return metrics->nameless;
+    do {
+        row = find_row(head, name);
+        made->next = head;
+    } while (row == NULL && !atomic_compare_exchange_weak(bucket, &head, made));
+    if (row == NULL) return made;
+    free(made);
+    return row;
+}
+
+void metrics_answered(struct metrics *metrics, const char *pool, enum frontend frontend,
                       enum outcome outcome) {
-    size_t block = pool < metrics->pools_count ? pool : metrics->pools_count;
-    atomic_fetch_add_explicit(&metrics->answered[block][frontend][outcome], 1,
-                              memory_order_relaxed);
+    struct row *row = *pool != '\0' ? row_of(metrics, pool) : metrics->nameless;
+    atomic_fetch_add_explicit(&row->answered[frontend][outcome], 1, memory_order_relaxed);
 }
 
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change) {
@@ -72,21 +132,138 @@ static void histogram(FILE *out, const char *name, const char *label, const char
     fprintf(out, "poolgate_%s_count{%s=\"%s\"} %" PRIu64 "\n", name, label, value, sum);
 }
 
-static void write_requests(struct metrics *metrics, const struct snapshot *snapshot, FILE *out) {
-    family(out, "requests_total", "counter", "Requests answered, by how they ended.");
-    for (size_t pool = 0; pool <= metrics->pools_count; pool++) {
-        const char *name = pool < snapshot->pools_count ? snapshot->pools[pool].name : "";
-        for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++) {
-            for (int outcome = 0; outcome < OUTCOME_COUNT; outcome++) {
-                uint64_t count = atomic_load_explicit(&metrics->answered[pool][frontend][outcome],
-                                                      memory_order_relaxed);
-                if (count == 0) continue;
-                fprintf(out,
-                        "poolgate_requests_total{pool=\"%s\",frontend=\"%s\",code=\"%s\"} %" PRIu64
-                        "\n",
-                        name, frontend_names[frontend], outcome_code((enum outcome)outcome), count);
-            }
+static void write_row(struct row *row, FILE *out) {
+    for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++) {
+        for (int outcome = 0; outcome < OUTCOME_COUNT; outcome++) {
+            uint64_t count =
+                atomic_load_explicit(&row->answered[frontend][outcome], memory_order_relaxed);
+            if (count == 0) continue;
+            fprintf(
+                out,
+                "poolgate_requests_total{pool=\"%s\",frontend=\"%s\",code=\"%s\"} %" PRIu64 "\n",
+                row->name, frontend_names[frontend], outcome_code((enum outcome)outcome), count);
         }
+    }
+}
+
+static void write_requests(struct metrics *metrics, FILE *out) {
+    family(out, "requests_total", "counter", "Requests answered, by how they ended.");
+    for (size_t i = 0; i < ROW_BUCKETS; i++)
+        for (struct row *row = atomic_load(&metrics->rows[i]); row != NULL; row = row->next)
+            write_row(row, out);
+    write_row(metrics->nameless, out);
+}
+
+/* --- one number of each pool ------------------------------------------------------------------- */
+
+enum number_kind { NUMBER_COUNT, NUMBER_LEVEL, NUMBER_TIME, NUMBER_REAL };
+
+#define POOL_FIELD(field) offsetof(struct pool_snapshot, field)
+static const struct pool_number {
+    const char *name, *type, *help;
+    size_t offset;
+    enum number_kind kind; /* uint64_t, uint32_t, nanoseconds, double */
+} pool_numbers[] = {
+    {"expected_wait_seconds", "gauge", "How long the last in the queue will wait.",
+     POOL_FIELD(expected_wait_ns), NUMBER_TIME},
+    {"service_rate", "gauge", "Requests answered by slots in a second, lately.",
+     POOL_FIELD(service_rate), NUMBER_REAL},
+    {"tenants", "gauge", "Tenants with live requests.", POOL_FIELD(tenants_live), NUMBER_LEVEL},
+    {"unmeetable_total", "counter", "Requests refused because their deadline could not be met.",
+     POOL_FIELD(unmeetable), NUMBER_COUNT},
+    {"shed_total", "counter", "Requests dropped by queue.overload: codel.", POOL_FIELD(shed),
+     NUMBER_COUNT},
+    {"deduplicated_total", "counter", "Requests answered by the run of an equal one.",
+     POOL_FIELD(deduplicated), NUMBER_COUNT},
+    {"retried_total", "counter", "Runs that were begun again after a crash.", POOL_FIELD(retried),
+     NUMBER_COUNT},
+    {"quarantined", "gauge", "Requests that are put aside because they crashed workers.",
+     POOL_FIELD(quarantined), NUMBER_LEVEL},
+    {"staged_back_total", "counter", "Requests handed ahead to a slot and taken back.",
+     POOL_FIELD(staged_back), NUMBER_COUNT},
+    {"evictions_total", "counter", "Workers that made room for others.", POOL_FIELD(evictions),
+     NUMBER_COUNT},
+    {"recycled_total", "counter", "Workers replaced because of their requests or their memory.",
+     POOL_FIELD(recycled), NUMBER_COUNT},
+    {"abandoned_threads", "gauge", "Threads that hung and were left behind.", POOL_FIELD(abandoned),
+     NUMBER_LEVEL},
+    {"breaker_opened_total", "counter", "How often the circuit breaker opened.",
+     POOL_FIELD(breaker_opened), NUMBER_COUNT},
+    {"breaker_rejections_total", "counter", "Requests refused because the breaker was not closed.",
+     POOL_FIELD(breaker_rejections), NUMBER_COUNT},
+    {"alarms_total", "counter", "Work that waited beside a free slot for over a second: a bug.",
+     POOL_FIELD(alarms), NUMBER_COUNT},
+};
+
+static void write_pool_number(const struct pool_number *number, const struct pool_snapshot *pool,
+                              FILE *out) {
+    const void *field = (const char *)pool + number->offset;
+    fprintf(out, "poolgate_%s{pool=\"%s\"} ", number->name, pool->name);
+    switch (number->kind) {
+    case NUMBER_COUNT: fprintf(out, "%" PRIu64 "\n", *(const uint64_t *)field); break;
+    case NUMBER_LEVEL: fprintf(out, "%" PRIu32 "\n", *(const uint32_t *)field); break;
+    case NUMBER_TIME: fprintf(out, "%.9f\n", (double)*(const uint64_t *)field / 1e9); break;
+    case NUMBER_REAL: fprintf(out, "%.6f\n", *(const double *)field); break;
+    }
+}
+
+static void write_pool_numbers(const struct snapshot *snapshot, FILE *out) {
+    for (size_t n = 0; n < sizeof pool_numbers / sizeof pool_numbers[0]; n++) {
+        family(out, pool_numbers[n].name, pool_numbers[n].type, pool_numbers[n].help);
+        for (size_t i = 0; i < snapshot->pools_count; i++)
+            write_pool_number(&pool_numbers[n], &snapshot->pools[i], out);
+    }
+}
+
+/* --- the queue --------------------------------------------------------------------------------- */
+
+/* A label's value, which ends at a quote: a name that a client chose. */
+static void write_label(const char *value, FILE *out) {
+    for (; *value != '\0'; value++) {
+        if (*value == '\\' || *value == '"') putc('\\', out);
+        putc(*value, out);
+    }
+}
+
+static void write_waiting(const struct tenant_snapshot *tenant, FILE *out) {
+    fprintf(out, "%" PRIu32 "\n", tenant->waiting);
+}
+
+static void write_share(const struct tenant_snapshot *tenant, FILE *out) {
+    fprintf(out, "%.6f\n", tenant->share);
+}
+
+/* At most SNAPSHOT_TENANTS of each pool, the busiest. */
+static void write_tenants(const struct snapshot *snapshot, const char *name, const char *help,
+                          void (*write_value)(const struct tenant_snapshot *, FILE *), FILE *out) {
+    family(out, name, "gauge", help);
+    for (size_t i = 0; i < snapshot->pools_count; i++) {
+        struct tenant_list list;
+        tenant_list_fill(&list, &snapshot->pools[i]);
+        for (size_t t = 0; t < list.count; t++) {
+            fprintf(out, "poolgate_%s{pool=\"%s\",tenant=\"", name, snapshot->pools[i].name);
+            write_label(list.rows[t].name, out);
+            fputs("\"} ", out);
+            write_value(&list.rows[t], out);
+        }
+    }
+}
+
+static void write_batches(const struct snapshot *snapshot, FILE *out) {
+    family(out, "batch_size", "histogram", "Requests handed together to a slot that had room.");
+    for (size_t i = 0; i < snapshot->pools_count; i++) {
+        const struct pool_snapshot *pool = &snapshot->pools[i];
+        uint64_t batches = 0;
+        for (size_t size = 0; size < SNAPSHOT_BATCH_SIZES; size++) {
+            batches += pool->batch_sizes[size];
+            fprintf(out, "poolgate_batch_size_bucket{pool=\"%s\",le=\"%u\"} %" PRIu64 "\n",
+                    pool->name, 1U << size, batches);
+        }
+        fprintf(out,
+                "poolgate_batch_size_bucket{pool=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
+                "poolgate_batch_size_sum{pool=\"%s\"} %" PRIu64 "\n"
+                "poolgate_batch_size_count{pool=\"%s\"} %" PRIu64 "\n",
+                pool->name, batches, pool->name, pool->batched, pool->name, batches);
     }
 }
 
@@ -123,7 +300,29 @@ static void write_times(const struct snapshot *snapshot, FILE *out) {
     }
 }
 
+/* --- slots and memory -------------------------------------------------------------------------- */
+
+static uint64_t staged(const struct pool_snapshot *pool) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < pool->slots_count; i++) sum += pool->slots[i].staged;
+    return sum;
+}
+
+/* What alerts compare with: higher is worse. */
+static int breaker_level(enum breaker_state state) {
+    static const int levels[] = {[BREAKER_CLOSED] = 0, [BREAKER_HALF_OPEN] = 1, [BREAKER_OPEN] = 2};
+    return levels[state];
+}
+
 static void write_slots(const struct snapshot *snapshot, FILE *out) {
+    family(out, "breaker_state", "gauge", "The circuit breaker: 0 closed, 1 half-open, 2 open.");
+    for (size_t i = 0; i < snapshot->pools_count; i++)
+        fprintf(out, "poolgate_breaker_state{pool=\"%s\"} %d\n", snapshot->pools[i].name,
+                breaker_level(snapshot->pools[i].breaker));
+    family(out, "staged", "gauge", "Requests handed ahead to slots that are busy.");
+    for (size_t i = 0; i < snapshot->pools_count; i++)
+        fprintf(out, "poolgate_staged{pool=\"%s\"} %" PRIu64 "\n", snapshot->pools[i].name,
+                staged(&snapshot->pools[i]));
     family(out, "slots", "gauge", "Slots by state.");
     for (size_t i = 0; i < snapshot->pools_count; i++)
         for (int state = 0; state < WORKER_STATE_COUNT; state++)
@@ -165,6 +364,33 @@ static void write_memory(const struct snapshot *snapshot, FILE *out) {
     }
 }
 
+static void plain(FILE *out, const char *name, const char *type, const char *help, uint64_t value) {
+    family(out, name, type, help);
+    fprintf(out, "poolgate_%s %" PRIu64 "\n", name, value);
+}
+
+/* What is unknown is left out: a limit that is none, a kernel that does not say. */
+static void write_governor(const struct snapshot *snapshot, FILE *out) {
+    if (snapshot->memory.limit_bytes > 0)
+        plain(out, "memory_limit_bytes", "gauge", "What gateway and workers may use together.",
+              snapshot->memory.limit_bytes);
+    plain(out, "memory_used_bytes", "gauge", "What is taken of the limit.",
+          snapshot->memory.used_bytes);
+    plain(out, "memory_charged_bytes", "gauge",
+          "Of each slot the larger of what was declared and what was measured.",
+          snapshot->memory.charged_bytes);
+    plain(out, "memory_gateway_bytes", "gauge", "What the gateway itself holds.",
+          snapshot->memory.gateway_bytes);
+    plain(out, "memory_pressure", "gauge", "0 low, 1 normal, 2 high, 3 critical.",
+          (uint64_t)snapshot->memory.pressure);
+    if (snapshot->memory.stall_percent < 0) return;
+    family(out, "memory_stall_ratio", "gauge",
+           "Share of the time that something waited for memory, as the kernel says.");
+    fprintf(out, "poolgate_memory_stall_ratio %.6f\n", snapshot->memory.stall_percent / 100);
+}
+
+/* --- the gateway itself ------------------------------------------------------------------------ */
+
 static void write_loops(struct metrics *metrics, const struct snapshot *snapshot, FILE *out) {
     family(out, "loop_lag_seconds", "histogram", "How long one turn of a loop took.");
     histogram(out, "loop_lag_seconds", "loop", "pool", &snapshot->loop_lag);
@@ -177,15 +403,27 @@ static void write_loops(struct metrics *metrics, const struct snapshot *snapshot
         if (copy.count > 0)
             histogram(out, "loop_lag_seconds", "loop", frontend_names[frontend], &copy);
     }
+    family(out, "loop_lag_max_seconds", "gauge", "The longest turn since the gateway started.");
+    fprintf(out, "poolgate_loop_lag_max_seconds{loop=\"pool\"} %.9f\n",
+            (double)snapshot->loop_lag_max_ns / 1e9);
 }
 
 void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FILE *out) {
-    write_requests(metrics, snapshot, out);
+    write_requests(metrics, out);
     write_queues(snapshot, out);
+    write_tenants(snapshot, "tenant_waiting", "Requests that wait, of the busiest tenants.",
+                  write_waiting, out);
+    write_tenants(snapshot, "tenant_share", "Share of the pool's run time lately, from 0 to 1.",
+                  write_share, out);
     write_times(snapshot, out);
+    write_batches(snapshot, out);
+    write_pool_numbers(snapshot, out);
     write_slots(snapshot, out);
     write_memory(snapshot, out);
+    write_governor(snapshot, out);
     write_loops(metrics, snapshot, out);
+    plain(out, "events_lost_total", "counter", "Events that slow listeners missed.",
+          snapshot->events_lost);
     family(out, "connections", "gauge", "Clients' connections that are open.");
     for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
         fprintf(out, "poolgate_connections{frontend=\"%s\"} %" PRId64 "\n",

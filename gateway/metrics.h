@@ -19,19 +19,19 @@ enum frontend {
 };
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
-#define METRICS_NO_POOL      UINT32_MAX /* the request named no pool that exists: label pool="" */
 
 struct metrics;
-enum outcome metrics_open(struct metrics **out, size_t pools_count);
+enum outcome metrics_open(struct metrics **out);
 void metrics_close(struct metrics *metrics); /* NULL is allowed */
 
-void metrics_answered(struct metrics *metrics, uint32_t pool, enum frontend frontend,
+/* Counts go by the pool's name, whatever pool has it. "": the request named none that exists. */
+void metrics_answered(struct metrics *metrics, const char *pool, enum frontend frontend,
                       enum outcome outcome);
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change);
 /* One turn of a front end's loop kept it from looking at its events for so long. */
 void metrics_loop_lag(struct metrics *metrics, enum frontend frontend, uint64_t lag_ns);
 
-/* The whole page in text format 0.0.4. snapshot has the pools in the gate's order. */
+/* The whole page in text format 0.0.4. */
 void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FILE *out);
 
 #endif

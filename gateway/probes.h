@@ -24,7 +24,7 @@ struct verdict {
 };
 
 /* The pool loop has settled within the last ten seconds. */
-struct verdict probe_live(const struct snapshot *snapshot, uint64_t now_ns);
+struct verdict probe_live(const struct snapshot *snapshot, uint64_t stalled_ns, uint64_t now_ns);
 /* Every pool has had its min slots once. */
 struct verdict probe_started(const struct snapshot *snapshot);
 

@@ -70,17 +70,49 @@ static void print_pools(json_t *pools) {
     }
 }
 
+static void print_breaker(json_t *pool) {
+    json_t *breaker = json_object_get(pool, "breaker");
+    json_t *open_for = json_object_get(breaker, "open_for_ms");
+    const char *state = text_of(breaker, "state");
+    if (strcmp(state, "closed") == 0 || strcmp(state, "-") == 0) return;
+    printf("%s: the circuit breaker is %s", text_of(pool, "name"), state);
+    if (json_is_number(open_for))
+        printf(", it tries again in %.1f s", json_number_value(open_for) / 1000.0);
+    printf("; %lld refused so far\n", number_of(breaker, "rejections"));
+}
+
+/* Worth a line each once somebody is named. */
+static void print_tenants(json_t *pool) {
+    json_t *tenants = json_object_get(json_object_get(pool, "queue"), "tenants"), *tenant;
+    const char *name;
+    if (json_object_size(tenants) == (json_object_get(tenants, "") != NULL)) return;
+    json_object_foreach(tenants, name, tenant) printf(
+        "%s: tenant %s: %lld waiting, %lld running, %.0f %% of the time lately\n",
+        text_of(pool, "name"), *name != '\0' ? name : "(none)", number_of(tenant, "waiting"),
+        number_of(tenant, "running"), json_number_value(json_object_get(tenant, "share")) * 100.0);
+}
+
+/* What is out of the ordinary, below the table. */
+static void print_remarks(json_t *pools) {
+    json_t *pool;
+    size_t at;
+    json_array_foreach(pools, at, pool) {
+        print_breaker(pool);
+        print_tenants(pool);
+    }
+}
+
 static void print_slots(json_t *slots) {
     json_t *slot;
     size_t at;
-    printf("\n%-20s %-11s %8s %9s %7s %8s %12s  %s\n", "SLOT", "STATE", "PID", "REQUESTS", "ERRORS",
-           "RESTARTS", "RESIDENT MiB", "CURRENT");
+    printf("\n%-20s %-11s %8s %9s %7s %8s %12s %6s  %s\n", "SLOT", "STATE", "PID", "REQUESTS",
+           "ERRORS", "RESTARTS", "RESIDENT MiB", "STAGED", "CURRENT");
     json_array_foreach(slots, at, slot) {
         json_t *current = json_object_get(slot, "current");
-        printf("%-20s %-11s %8lld %9lld %7lld %8lld %12.1f  %s\n", text_of(slot, "id"),
+        printf("%-20s %-11s %8lld %9lld %7lld %8lld %12.1f %6lld  %s\n", text_of(slot, "id"),
                text_of(slot, "state"), number_of(slot, "pid"), number_of(slot, "requests"),
                number_of(slot, "errors"), number_of(slot, "restarts"),
-               (double)number_of(slot, "resident_bytes") / 1048576.0,
+               (double)number_of(slot, "resident_bytes") / 1048576.0, number_of(slot, "staged"),
                text_of(current, "request_id"));
     }
 }
@@ -96,6 +128,7 @@ static int show(const char *url, bool as_json) {
         json_decref(all);
     } else if (slots != NULL) {
         print_pools(pools);
+        print_remarks(pools);
         print_slots(slots);
     }
     int status = slots != NULL ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -27,6 +27,36 @@ static void fill_slots(struct pool_state *state, const struct pool_snapshot *poo
     state->slots.n_by_state = WORKER_STATE_COUNT;
 }
 
+static void fill_tenant(struct pool_state *state, size_t i) {
+    struct tenant_snapshot *tenant = &state->tenants.rows[i];
+    Poolgate__V1__PoolState__Queue__TenantsEntry *waiting = &state->by_tenant.waiting[i];
+    Poolgate__V1__PoolState__Tenant *facts = &state->by_tenant.facts[i];
+    Poolgate__V1__PoolState__Queue__ByTenantEntry *entry = &state->by_tenant.entries[i];
+    *waiting = (Poolgate__V1__PoolState__Queue__TenantsEntry)
+        POOLGATE__V1__POOL_STATE__QUEUE__TENANTS_ENTRY__INIT;
+    waiting->key = tenant->name;
+    waiting->value = tenant->waiting;
+    *facts = (Poolgate__V1__PoolState__Tenant)POOLGATE__V1__POOL_STATE__TENANT__INIT;
+    facts->waiting = tenant->waiting;
+    facts->running = tenant->out;
+    facts->share = tenant->share;
+    *entry = (Poolgate__V1__PoolState__Queue__ByTenantEntry)
+        POOLGATE__V1__POOL_STATE__QUEUE__BY_TENANT_ENTRY__INIT;
+    entry->key = tenant->name;
+    entry->value = facts;
+    state->by_tenant.waiting_pointers[i] = waiting;
+    state->by_tenant.pointers[i] = entry;
+}
+
+static void fill_tenants(struct pool_state *state, const struct pool_snapshot *pool) {
+    tenant_list_fill(&state->tenants, pool);
+    for (size_t i = 0; i < state->tenants.count; i++) fill_tenant(state, i);
+    state->queue.tenants = state->by_tenant.waiting_pointers;
+    state->queue.by_tenant = state->by_tenant.pointers;
+    state->queue.n_tenants = state->queue.n_by_tenant = state->tenants.count;
+    state->queue.tenants_live = pool->tenants_live;
+}
+
 static void fill_queue(struct pool_state *state, const struct pool_snapshot *pool) {
     state->queue = (Poolgate__V1__PoolState__Queue)POOLGATE__V1__POOL_STATE__QUEUE__INIT;
     for (int i = 0; i < PRIORITY_COUNT; i++) {
@@ -43,6 +73,18 @@ static void fill_queue(struct pool_state *state, const struct pool_snapshot *poo
     state->queue.by_priority = state->priority_pointers;
     state->queue.n_by_priority = PRIORITY_COUNT;
     state->queue.expected_wait_ms = milliseconds(pool->expected_wait_ns);
+    state->queue.service_rate = pool->service_rate;
+    fill_tenants(state, pool);
+}
+
+static void fill_breaker(struct pool_state *state, const struct pool_snapshot *pool,
+                         uint64_t now_ns) {
+    state->breaker = (Poolgate__V1__PoolState__Breaker)POOLGATE__V1__POOL_STATE__BREAKER__INIT;
+    state->breaker.state = text(breaker_state_name(pool->breaker));
+    if (pool->breaker == BREAKER_OPEN && pool->breaker_until_ns > now_ns)
+        state->breaker.open_for_ms = milliseconds(pool->breaker_until_ns - now_ns);
+    state->breaker.opened = pool->breaker_opened;
+    state->breaker.rejections = pool->breaker_rejections;
 }
 
 static void fill_totals(struct pool_state *state, const struct pool_snapshot *pool) {
@@ -54,6 +96,16 @@ static void fill_totals(struct pool_state *state, const struct pool_snapshot *po
     state->totals.cancelled = pool->cancelled;
     state->totals.expired = pool->expired;
     state->totals.abandoned = pool->abandoned;
+    state->totals.unmeetable = pool->unmeetable;
+    state->totals.shed = pool->shed;
+    state->totals.deduplicated = pool->deduplicated;
+    state->totals.evictions = pool->evictions;
+    state->totals.recycled = pool->recycled;
+    state->totals.quarantined = pool->quarantined;
+    state->totals.staged_back = pool->staged_back;
+    state->totals.batches = pool->batches;
+    state->totals.batched = pool->batched;
+    state->totals.alarms = pool->alarms;
 }
 
 static void fill_percentiles(Poolgate__V1__PoolState__Percentiles *message,
@@ -64,14 +116,13 @@ static void fill_percentiles(Poolgate__V1__PoolState__Percentiles *message,
     message->p99 = milliseconds(recent->p99_ns);
 }
 
-void pool_state_fill(struct pool_state *state, const struct pool_snapshot *pool) {
+void pool_state_fill(struct pool_state *state, const struct pool_snapshot *pool, uint64_t now_ns) {
     fill_slots(state, pool);
     fill_queue(state, pool);
     fill_totals(state, pool);
     fill_percentiles(&state->queue_recent, &pool->queue_recent);
     fill_percentiles(&state->run_recent, &pool->run_recent);
-    state->breaker = (Poolgate__V1__PoolState__Breaker)POOLGATE__V1__POOL_STATE__BREAKER__INIT;
-    state->breaker.state = text("closed");
+    fill_breaker(state, pool, now_ns);
     state->memory = (Poolgate__V1__PoolState__Memory)POOLGATE__V1__POOL_STATE__MEMORY__INIT;
     state->memory.declared = pool->memory_declared;
     state->memory.resident = pool->memory_resident;

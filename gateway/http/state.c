@@ -1,6 +1,7 @@
 #include "gateway/http/state.h"
 
 #include "core/base/clock.h"
+#include "gateway/tenant_list.h"
 
 #include <stdio.h>
 
@@ -43,37 +44,107 @@ static json_t *percentiles(const struct percentiles *recent) {
                      milliseconds(recent->p95_ns), "p99", milliseconds(recent->p99_ns));
 }
 
+static json_t *tenants_json(const struct pool_snapshot *pool) {
+    struct tenant_list list;
+    json_t *tenants = json_object();
+    tenant_list_fill(&list, pool);
+    for (size_t i = 0; i < list.count; i++) {
+        const struct tenant_snapshot *tenant = &list.rows[i];
+        json_object_set_new(tenants, tenant->name,
+                            json_pack("{s:o, s:o, s:f}", "waiting", number(tenant->waiting),
+                                      "running", number(tenant->out), "share", tenant->share));
+    }
+    return tenants;
+}
+
 static json_t *queue_json(const struct pool_snapshot *pool) {
     json_t *by_priority = json_object();
     for (int priority = 0; priority < PRIORITY_COUNT; priority++)
         json_object_set_new(by_priority, priority_name((enum priority)priority),
                             number(pool->by_priority[priority]));
-    return json_pack("{s:o, s:o, s:o, s:o, s:{}, s:o}", "waiting", number(pool->waiting),
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f}", "waiting", number(pool->waiting),
                      "capacity", number(pool->capacity), "bytes", number(pool->bytes),
-                     "by_priority", by_priority, "tenants", "expected_wait_ms",
-                     milliseconds(pool->expected_wait_ns));
+                     "by_priority", by_priority, "tenants", tenants_json(pool), "tenants_live",
+                     number(pool->tenants_live), "expected_wait_ms",
+                     milliseconds(pool->expected_wait_ns), "service_rate", pool->service_rate);
+}
+
+static json_t *breaker_json(const struct pool_snapshot *pool, uint64_t now_ns) {
+    uint64_t until_ns = pool->breaker_until_ns;
+    json_t *open_for = pool->breaker != BREAKER_OPEN
+                           ? json_null()
+                           : milliseconds(until_ns > now_ns ? until_ns - now_ns : 0);
+    return json_pack("{s:s, s:o, s:o, s:o}", "state", breaker_state_name(pool->breaker),
+                     "open_for_ms", open_for, "opened", number(pool->breaker_opened), "rejections",
+                     number(pool->breaker_rejections));
 }
 
 static json_t *totals_json(const struct pool_snapshot *pool) {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "answered", number(pool->answered),
-                     "retried", number(pool->retried), "crashed", number(pool->crashed), "restarts",
-                     number(pool->restarts), "cancelled", number(pool->cancelled), "expired",
-                     number(pool->expired), "abandoned", number(pool->abandoned));
+    const struct {
+        const char *name;
+        uint64_t value;
+    } totals[] = {
+        {"answered", pool->answered},
+        {"retried", pool->retried},
+        {"crashed", pool->crashed},
+        {"restarts", pool->restarts},
+        {"cancelled", pool->cancelled},
+        {"expired", pool->expired},
+        {"abandoned", pool->abandoned},
+        {"unmeetable", pool->unmeetable},
+        {"shed", pool->shed},
+        {"deduplicated", pool->deduplicated},
+        {"evictions", pool->evictions},
+        {"recycled", pool->recycled},
+        {"quarantined", pool->quarantined},
+        {"staged_back", pool->staged_back},
+        {"batches", pool->batches},
+        {"batched", pool->batched},
+        {"alarms", pool->alarms},
+    };
+    json_t *object = json_object();
+    for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++)
+        json_object_set_new(object, totals[i].name, number(totals[i].value));
+    return object;
 }
 
-json_t *state_pool(const struct pool_snapshot *pool) {
+json_t *state_pool(const struct pool_snapshot *pool, uint64_t now_ns) {
     json_t *slots = json_pack("{s:o, s:o, s:o}", "min", number(pool->slots_min), "max",
                               number(pool->slots_max), "by_state", states(pool->by_state));
     json_t *memory = json_pack("{s:o, s:o}", "declared", number(pool->memory_declared), "resident",
                                number(pool->memory_resident));
     json_t *latency = json_pack("{s:o, s:o}", "queue", percentiles(&pool->queue_recent), "run",
                                 percentiles(&pool->run_recent));
-    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:{s:s}, s:o, s:o, s:o}", "name",
-                     pool->name, "capability", pool->capability, "health",
-                     health_name(pool->health), "wish", wish_name(pool->wish), "required",
-                     pool->required, "slots", slots, "queue", queue_json(pool), "breaker", "state",
-                     "closed", "memory", memory, "totals", totals_json(pool), "latency_ms",
-                     latency);
+    return json_pack("{s:s, s:s, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "name", pool->name,
+                     "capability", pool->capability, "health", health_name(pool->health), "wish",
+                     wish_name(pool->wish), "required", pool->required, "slots", slots, "queue",
+                     queue_json(pool), "breaker", breaker_json(pool, now_ns), "memory", memory,
+                     "totals", totals_json(pool), "latency_ms", latency);
+}
+
+/* What is not known yet is null: no pong came, nothing was measured or run. */
+static json_t *ping_json(const struct slot_checks *checks) {
+    bool known = checks->pong_ns != 0;
+    return json_pack("{s:o, s:o, s:o, s:o}", "at", known ? time_text(checks->pong_ns) : json_null(),
+                     "rtt_ms", known ? milliseconds(checks->ping_rtt_ns) : json_null(), "busy_ms",
+                     known ? milliseconds(checks->busy_ns) : json_null(), "missed",
+                     number(checks->pings_missed));
+}
+
+static json_t *deep_json(const struct slot_checks *checks) {
+    bool known = checks->deep_ns != 0;
+    return json_pack("{s:o, s:o}", "at", known ? time_text(checks->deep_ns) : json_null(), "sound",
+                     known ? json_boolean(checks->deep_sound) : json_null());
+}
+
+static json_t *checks_json(const struct slot_snapshot *slot) {
+    const struct slot_checks *checks = &slot->checks;
+    bool weighed = slot->resident_bytes > 0, ran = checks->run_p99_ns > 0;
+    return json_pack("{s:o, s:o, s:{s:o}, s:{s:o, s:o}}", "ping", ping_json(checks), "deep",
+                     deep_json(checks), "memory", "sound",
+                     weighed ? json_boolean(checks->memory_sound) : json_null(), "latency",
+                     "p50_ms", ran ? milliseconds(checks->run_p50_ns) : json_null(), "p99_ms",
+                     ran ? milliseconds(checks->run_p99_ns) : json_null());
 }
 
 static json_t *current_json(const struct slot_snapshot *slot, uint64_t now_ns) {
@@ -99,13 +170,15 @@ static json_t *slot_json(const struct pool_snapshot *pool, const struct slot_sna
                          uint64_t now_ns) {
     char id[80]; /* a pool's name has at most 63 characters */
     snprintf(id, sizeof id, "%s/%u", pool->name, slot->index);
-    return json_pack("{s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id", id,
-                     "state", worker_state_name(slot->state), "since", time_text(slot->since_ns),
-                     "pid", (int)slot->pid, "requests", number(slot->requests), "errors",
-                     number(slot->errors), "restarts", number(slot->restarts), "last_error",
+    return json_pack("{s:s, s:s, s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "id", id, "state", worker_state_name(slot->state), "since",
+                     time_text(slot->since_ns), "pid", (int)slot->pid, "requests",
+                     number(slot->requests), "errors", number(slot->errors), "restarts",
+                     number(slot->restarts), "last_error",
                      slot->last_error[0] != '\0' ? foreign_text(slot->last_error) : json_null(),
                      "resident_bytes", number(slot->resident_bytes), "inflight",
-                     number(slot->inflight), "cold_ms", milliseconds(slot->cold_ns), "current",
+                     number(slot->inflight), "staged", number(slot->staged), "cold_ms",
+                     milliseconds(slot->cold_ns), "checks", checks_json(slot), "current",
                      current_json(slot, now_ns), "transitions", transitions_json(slot));
 }
 
@@ -116,30 +189,22 @@ json_t *state_slots(const struct pool_snapshot *pool, uint64_t now_ns) {
     return json_pack("{s:o}", "slots", array);
 }
 
-json_t *state_pools(const struct snapshot *snapshot) {
+json_t *state_pools(const struct snapshot *snapshot, uint64_t now_ns) {
     json_t *array = json_array();
     for (size_t i = 0; i < snapshot->pools_count; i++)
-        json_array_append_new(array, state_pool(&snapshot->pools[i]));
+        json_array_append_new(array, state_pool(&snapshot->pools[i], now_ns));
     return json_pack("{s:o}", "pools", array);
 }
 
-static const char *pressure_name(double utilization) {
-    if (utilization < 0.70) return "low";
-    if (utilization < 0.85) return "medium";
-    return utilization < 0.95 ? "high" : "critical";
-}
-
-static json_t *memory_json(const struct snapshot *snapshot, uint64_t limit_bytes) {
-    uint64_t used = 0;
-    for (size_t i = 0; i < snapshot->pools_count; i++) used += snapshot->pools[i].memory_resident;
-    double utilization = limit_bytes > 0 ? (double)used / (double)limit_bytes : 0;
+static json_t *memory_json(const struct snapshot *snapshot) {
+    uint64_t used = snapshot->memory.used_bytes, limit = snapshot->memory.limit_bytes;
     return json_pack("{s:o, s:o, s:o, s:s, s:f}", "used_bytes", number(used), "limit_bytes",
-                     number(limit_bytes), "available_bytes",
-                     number(used < limit_bytes ? limit_bytes - used : 0), "pressure",
-                     pressure_name(utilization), "utilization", utilization);
+                     number(limit), "available_bytes", number(used < limit ? limit - used : 0),
+                     "pressure", pressure_name(snapshot->memory.pressure), "utilization",
+                     snapshot->memory.utilization);
 }
 
-json_t *state_health(const struct snapshot *snapshot, uint64_t limit_bytes, uint64_t now_ns) {
+json_t *state_health(const struct snapshot *snapshot, uint64_t now_ns) {
     enum health worst = HEALTH_HEALTHY;
     json_t *pools = json_array();
     for (size_t i = 0; i < snapshot->pools_count; i++) {
@@ -152,7 +217,7 @@ json_t *state_health(const struct snapshot *snapshot, uint64_t limit_bytes, uint
                                                states(pool->by_state)));
     }
     return json_pack("{s:s, s:o, s:o, s:o}", "status", health_name(worst), "pools", pools, "memory",
-                     memory_json(snapshot, limit_bytes), "timestamp", time_text(now_ns));
+                     memory_json(snapshot), "timestamp", time_text(now_ns));
 }
 
 json_t *state_verdict(const struct verdict *verdict, const char *good, const char *bad) {

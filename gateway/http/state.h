@@ -10,10 +10,10 @@
 
 #include <jansson.h>
 
-json_t *state_pools(const struct snapshot *snapshot);
-json_t *state_pool(const struct pool_snapshot *pool);
+json_t *state_pools(const struct snapshot *snapshot, uint64_t now_ns);
+json_t *state_pool(const struct pool_snapshot *pool, uint64_t now_ns);
 json_t *state_slots(const struct pool_snapshot *pool, uint64_t now_ns);
-json_t *state_health(const struct snapshot *snapshot, uint64_t limit_bytes, uint64_t now_ns);
+json_t *state_health(const struct snapshot *snapshot, uint64_t now_ns);
 json_t *state_verdict(const struct verdict *verdict, const char *good, const char *bad);
 
 #endif

@@ -3,6 +3,7 @@
 #include "gateway/http/handlers.h"
 
 #include "core/base/clock.h"
+#include "core/watchdog.h"
 #include "gateway/http/exchange.h"
 #include "gateway/http/reply.h"
 #include "gateway/http/state.h"
@@ -26,27 +27,21 @@ static enum MHD_Result reply_verdict(struct exchange *exchange, const struct ver
 static enum MHD_Result on_pools(struct exchange *exchange) {
     struct gate *gate = exchange->front->gate;
     const struct snapshot *snapshot = gate_snapshot(gate);
-    json_t *json = state_pools(snapshot);
+    json_t *json = state_pools(snapshot, clock_now_ns());
     gate_snapshot_release(gate, snapshot);
     return reply_json(exchange, 200, json);
-}
-
-static json_t *slots_now(const struct pool_snapshot *pool) {
-    return state_slots(pool, clock_now_ns());
 }
 
 static enum MHD_Result reply_of_pool(struct exchange *exchange,
-                                     json_t *(*make)(const struct pool_snapshot *)) {
+                                     json_t *(*make)(const struct pool_snapshot *, uint64_t)) {
     struct gate *gate = exchange->front->gate;
-    uint32_t pool;
-    if (!gate_find_pool(gate, exchange->match.pool, &pool)) {
-        exchange_refuse(exchange, NO_SUCH_POOL, NULL);
-        return reply_problem(exchange, &exchange->refusal);
-    }
     const struct snapshot *snapshot = gate_snapshot(gate);
-    json_t *json = make(&snapshot->pools[pool]);
+    const struct pool_snapshot *pool = snapshot_find(snapshot, exchange->match.pool);
+    json_t *json = pool != NULL ? make(pool, clock_now_ns()) : NULL;
     gate_snapshot_release(gate, snapshot);
-    return reply_json(exchange, 200, json);
+    if (pool != NULL) return reply_json(exchange, 200, json);
+    exchange_refuse(exchange, NO_SUCH_POOL, NULL);
+    return reply_problem(exchange, &exchange->refusal);
 }
 
 static enum MHD_Result on_pool(struct exchange *exchange) {
@@ -54,13 +49,13 @@ static enum MHD_Result on_pool(struct exchange *exchange) {
 }
 
 static enum MHD_Result on_slots(struct exchange *exchange) {
-    return reply_of_pool(exchange, slots_now);
+    return reply_of_pool(exchange, state_slots);
 }
 
 static enum MHD_Result on_livez(struct exchange *exchange) {
     struct gate *gate = exchange->front->gate;
     const struct snapshot *snapshot = gate_snapshot(gate);
-    struct verdict verdict = probe_live(snapshot, clock_now_ns());
+    struct verdict verdict = probe_live(snapshot, watchdog_stalled_ns(), clock_now_ns());
     gate_snapshot_release(gate, snapshot);
     return reply_verdict(exchange, &verdict, "live", "stalled");
 }
@@ -85,7 +80,7 @@ static enum MHD_Result on_startupz(struct exchange *exchange) {
 static enum MHD_Result on_healthz(struct exchange *exchange) {
     struct front *front = exchange->front;
     const struct snapshot *snapshot = gate_snapshot(front->gate);
-    json_t *json = state_health(snapshot, front->memory_limit_bytes, clock_now_ns());
+    json_t *json = state_health(snapshot, clock_now_ns());
     gate_snapshot_release(front->gate, snapshot);
     return reply_json(exchange, 200, json);
 }

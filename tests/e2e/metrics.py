@@ -63,7 +63,7 @@ class Metrics:
             found = LABEL.match(text, at)
             if not found or found.group(1) in labels:
                 raise ValueError("bad label")
-            labels[found.group(1)] = found.group(2)
+            labels[found.group(1)] = re.sub(r"\\(.)", lambda c: {"n": "\n"}.get(c[1], c[1]), found.group(2))
             at = found.end()
         return labels
 

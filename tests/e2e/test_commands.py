@@ -6,8 +6,8 @@ import os
 import re
 import subprocess
 
-from gateway import Gateway, echo, sanitizer_options
-from support import build, check, equal, main, patient, test
+from gateway import Gateway, echo, parse_reply, receive, sanitizer_options
+from support import build, check, equal, eventually, main, patient, test
 
 
 def poolgate(*arguments, data=b"", environment=None):
@@ -91,6 +91,22 @@ def status_shows_every_slot_for_people_and_for_programs():
         equal(code, 0, f"exit code ({err})")
         text = json.dumps(json.loads(out))
         check('"echo"' in text and '"other"' in text, f"both pools: {text[:200]}")
+
+
+@test
+def status_tells_of_an_open_breaker_and_of_named_tenants():
+    with Gateway([echo(), echo("broken", breaker={"failures": 1})]) as gateway:
+        code, out, err = poolgate("status", environment=at(gateway))
+        check(code == 0 and b"breaker" not in out and b"tenant" not in out, f"nothing to tell: {err}\n{out.decode()}")
+        gateway.post("broken", b"x", "fail")
+        eventually(lambda: gateway.pool("broken")["breaker"]["state"] == "open", about="the breaker is open")
+        running = gateway.send(gateway.raw_post("echo", b"x", f"delay:{int(patient(500))}",
+                                                headers={"Poolgate-Tenant": "alice"}))
+        gateway.until_processing("echo")
+        code, out, err = poolgate("status", environment=at(gateway))
+        check(code == 0 and b"broken: the circuit breaker is open, it tries again in " in out, f"{err}\n{out.decode()}")
+        check(b"echo: tenant alice: 0 waiting, 1 running" in out, out.decode())
+        equal(parse_reply(receive(running)).status, 200, "the running one")
 
 
 @test

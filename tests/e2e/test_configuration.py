@@ -112,7 +112,7 @@ MISTAKES = {
     "the same key twice": (1, "http.listen", GOOD.replace(":0 }", ":0, listen: 127.0.0.1:0 }", 1)),
     "a public address without keys": (1, "http.listen", GOOD.replace("127.0.0.1:0", "0.0.0.0:0", 1)),
     "a TLS that is not to be had": (1, "http.tls.cert", GOOD.replace("http: {", "http: { tls: { cert: /etc/x.pem },")),
-    "faults without permission": (6, "chaos", GOOD + "chaos: { crash: 0.1 }\n"),
+    "faults without permission": (6, "chaos", GOOD + "chaos: { ocr: crash=1% }\n"),
 }
 
 

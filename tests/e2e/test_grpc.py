@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 
-from gateway import Gateway, echo, sanitizer_options
+from gateway import Gateway, echo, parse_reply, receive, sanitizer_options
 from grpc_node import (CANCEL_LIMIT_S, CANCELLED, DEADLINE, EXHAUSTED, INTERNAL, INVALID, NOT_FOUND, OK, PRECONDITION,
                        UNAVAILABLE, UNIMPLEMENTED, Answer, Node, address, code_count, every_call_is_released, expect)
 from support import between, build, check, equal, eventually, in_time, main, patient, test
@@ -306,14 +306,33 @@ def the_state_of_pools_is_the_same_through_both_doors():
         eventually(lambda: gateway.pool("echo")["totals"]["answered"] == 3, about="three are answered")
         json_pools, pools = gateway.json("/v1/pools")["pools"], node.state("ListPools").reply["pools"]
         equal([pool["name"] for pool in pools], ["echo", "other"], "names")
-        for name in ("health", "wish", "required", "memory", "totals", "breaker", "capability", "latency_ms"):
+        for name in ("health", "wish", "required", "memory", "totals", "capability", "latency_ms"):
             equal(pools[0][name], json_pools[0][name], name)
-        for name in ("waiting", "capacity", "by_priority", "expected_wait_ms"):
+        equal(pools[0]["breaker"], {**json_pools[0]["breaker"], "open_for_ms": 0}, "breaker, 0 for null")
+        for name in ("waiting", "capacity", "by_priority", "expected_wait_ms", "tenants_live"):
             equal(pools[0]["queue"][name], json_pools[0]["queue"][name], name)
         for name in ("min", "max"):
             equal(pools[0]["slots"][name], json_pools[0]["slots"][name], name)
         equal(node.state("GetPool", pool="echo").reply["name"], "echo", "GetPool")
         equal(node.state("GetPool", pool="nope").status, NOT_FOUND, "GetPool of none")
+
+
+@test
+def tenants_are_the_same_through_both_doors():
+    with Gateway([echo()]) as gateway, Node(gateway) as node:
+        node.state("GetPool", pool="echo")  # the client has started
+        held = [gateway.send(gateway.raw_post("echo", b"x", f"delay:{delay}", headers={"Poolgate-Tenant": tenant}))
+                for tenant, delay in (("one", int(patient(1000))), ("two", 1), ("two", 1))]
+
+        def live():
+            return sum(t["waiting"] + t["running"] for t in gateway.pool("echo")["queue"]["tenants"].values())
+
+        eventually(lambda: live() == 3, about="all three are there")
+        over_http, over_grpc = gateway.pool("echo")["queue"], node.state("GetPool", pool="echo").reply["queue"]
+        equal(over_grpc["by_tenant"], over_http["tenants"], "what is known of them")
+        equal(over_grpc["tenants"], {name: facts["waiting"] for name, facts in over_http["tenants"].items()}, "counts")
+        for connection in held:
+            equal(parse_reply(receive(connection)).status, 200, "an accepted request")
 
 
 @test

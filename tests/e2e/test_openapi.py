@@ -162,7 +162,8 @@ def state_probes_and_metrics_answer_as_documented():
     equal(set(paths), operations, "the paths that this test asks, against the document's")
     with Gateway([echo(slots=2, capability="vision")], conserve=False) as gateway:
         gateway.post("echo", b"x", "fail")
-        busy = gateway.send(gateway.raw_post("echo", b"x", f"delay:{int(patient(300))}"))
+        busy = gateway.send(gateway.raw_post("echo", b"x", f"delay:{int(patient(300))}",
+                                             headers={"Poolgate-Tenant": "accounting"}))
         gateway.until_processing("echo")
         for path in paths:
             document.answers("GET", path, gateway.get(path.format(pool="echo")))
@@ -186,7 +187,7 @@ def probes_of_a_gateway_that_cannot_serve_answer_as_documented():
 def invocations_answer_as_documented():
     document, path = Document(), "/v1/pools/{pool}/invoke"
     pools = [echo(retry={"crashes": 0}), echo("full", queue={"capacity": 1, "reserve": "0%"}),
-             echo("deadly", slots=2, retry={"crashes": 1})]
+             echo("deadly", slots=2, retry={"crashes": 1}), echo("broken", breaker={"failures": 1})]
     with Gateway(pools, conserve=False, http={"max_body": "1MiB"}) as gateway:
         def answers(status, pool, body=b"x", *arguments, **more):
             reply = gateway.post(pool, body, *arguments, **more)
@@ -203,6 +204,9 @@ def invocations_answer_as_documented():
         answers(500, "echo", b"x", "fail")
         answers(502, "echo", b"x", "crash")
         answers(504, "echo", b"x", "delay:30000", timeout_ms=200)
+        answers(500, "broken", b"x", "fail")
+        eventually(lambda: gateway.pool("broken")["breaker"]["state"] == "open", about="the breaker is open")
+        answers(503, "broken")
         held = [gateway.send(gateway.raw_post("full", b"x", f"delay:{int(patient(800))}"))]
         gateway.until_slot("full", "processing")
         held.append(gateway.send(gateway.raw_post("full", b"x")))

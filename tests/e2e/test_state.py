@@ -13,20 +13,27 @@ CLASSES = {"critical", "high", "normal", "low", "batch"}
 NUMBER = (int, float)
 
 SLOT = {"id": str, "state": STATES, "since": datetime, "pid": int, "requests": int, "errors": int, "restarts": int,
-        "last_error": (str, type(None)), "resident_bytes": int, "current": (dict, type(None)), "transitions": list}
+        "last_error": (str, type(None)), "resident_bytes": int, "current": (dict, type(None)), "transitions": list,
+        "staged": int, "checks": {"ping": {"at": (str, type(None)), "missed": int}, "deep": dict, "memory": dict,
+                                  "latency": dict}}
 TRANSITION = {"from": STATES, "to": STATES, "at": datetime, "why": str}
 POOL = {
     "name": str, "capability": str, "health": {"healthy", "degraded", "unhealthy"},
     "wish": {"run", "pause", "drain", "unload"},
     "slots": {"min": int, "max": int, "by_state": {state: int for state in STATES}},
     "queue": {"waiting": int, "capacity": int, "bytes": int, "by_priority": {name: int for name in CLASSES},
-              "tenants": dict, "expected_wait_ms": NUMBER},
-    "breaker": {"state": str}, "memory": {"declared": int, "resident": int}, "totals": dict,
+              "tenants": dict, "tenants_live": int, "expected_wait_ms": NUMBER, "service_rate": NUMBER},
+    "breaker": {"state": {"closed", "open", "half_open"}, "open_for_ms": (int, float, type(None)), "opened": int,
+                "rejections": int},
+    "memory": {"declared": int, "resident": int},
+    "totals": {name: int for name in ("answered", "retried", "crashed", "restarts", "cancelled", "expired",
+                                      "abandoned", "unmeetable", "shed", "deduplicated", "evictions", "recycled",
+                                      "quarantined", "staged_back", "batches", "batched", "alarms")},
     "latency_ms": {part: {p: NUMBER for p in ("p50", "p95", "p99")} for part in ("queue", "run")},
 }
 HEALTHZ = {"status": {"healthy", "degraded", "unhealthy"}, "pools": list, "timestamp": datetime,
-           "memory": {"used_bytes": int, "limit_bytes": int, "available_bytes": int, "pressure": object,
-                      "utilization": NUMBER}}
+           "memory": {"used_bytes": int, "limit_bytes": int, "available_bytes": int,
+                      "pressure": {"low", "normal", "high", "critical"}, "utilization": NUMBER}}
 
 FAMILIES = {
     "poolgate_requests_total": ("counter", {"pool", "frontend", "code"}),
@@ -38,6 +45,28 @@ FAMILIES = {
     "poolgate_slot_transitions_total": ("counter", {"pool", "from", "to"}),
     "poolgate_slot_restarts_total": ("counter", {"pool", "reason"}),
     "poolgate_memory_bytes": ("gauge", {"pool", "kind"}),
+    "poolgate_memory_limit_bytes": ("gauge", set()),
+    "poolgate_memory_used_bytes": ("gauge", set()),
+    "poolgate_memory_pressure": ("gauge", set()),
+    "poolgate_breaker_state": ("gauge", {"pool"}),
+    "poolgate_breaker_opened_total": ("counter", {"pool"}),
+    "poolgate_breaker_rejections_total": ("counter", {"pool"}),
+    "poolgate_batch_size": ("histogram", {"pool"}),
+    "poolgate_deduplicated_total": ("counter", {"pool"}),
+    "poolgate_unmeetable_total": ("counter", {"pool"}),
+    "poolgate_shed_total": ("counter", {"pool"}),
+    "poolgate_evictions_total": ("counter", {"pool"}),
+    "poolgate_recycled_total": ("counter", {"pool"}),
+    "poolgate_retried_total": ("counter", {"pool"}),
+    "poolgate_quarantined": ("gauge", {"pool"}),
+    "poolgate_staged": ("gauge", {"pool"}),
+    "poolgate_staged_back_total": ("counter", {"pool"}),
+    "poolgate_tenants": ("gauge", {"pool"}),
+    "poolgate_tenant_waiting": ("gauge", {"pool", "tenant"}),
+    "poolgate_tenant_share": ("gauge", {"pool", "tenant"}),
+    "poolgate_alarms_total": ("counter", {"pool"}),
+    "poolgate_events_lost_total": ("counter", set()),
+    "poolgate_loop_lag_max_seconds": ("gauge", {"loop"}),
     "poolgate_cancel_seconds": ("histogram", {"pool"}),
     "poolgate_loop_lag_seconds": ("histogram", {"loop"}),
     "poolgate_connections": ("gauge", {"frontend"}),
@@ -113,6 +142,95 @@ def a_slot_has_the_contracts_shape_idle_and_at_work():
 
 
 @test
+def the_breaker_of_a_failing_pool_is_told_everywhere():
+    pool = echo(breaker={"failures": 3, "open": "60s"}, retry={"crashes": 0})
+    with Gateway([pool]) as gateway:
+        equal(gateway.pool("echo")["breaker"], {"state": "closed", "open_for_ms": None, "opened": 0, "rejections": 0},
+              "a breaker at rest")
+        for _ in range(3):
+            gateway.post("echo", b"x", "fail")
+        eventually(lambda: gateway.pool("echo")["breaker"]["state"] == "open", about="the breaker is open")
+        refused = gateway.post("echo", b"x")
+        equal((refused.status, refused.code), (503, "circuit_open"), "a request meanwhile")
+        between(1, int(refused.headers["Retry-After"]), 60, "Retry-After")
+        breaker = gateway.pool("echo")["breaker"]
+        between(1, breaker["open_for_ms"], 60_000, "open_for_ms")
+        equal(breaker["opened"], 1, "how often it opened")
+        eventually(lambda: gateway.pool("echo")["breaker"]["rejections"] == 1, about="the refused one is counted")
+        numbers = gateway.metrics()
+        equal(numbers.sum("poolgate_breaker_state", pool="echo"), 2, "poolgate_breaker_state")
+        equal(numbers.sum("poolgate_breaker_opened_total", pool="echo"), 1, "poolgate_breaker_opened_total")
+        equal(numbers.sum("poolgate_breaker_rejections_total", pool="echo"), 1, "poolgate_breaker_rejections_total")
+
+
+@test
+def tenants_that_wait_are_named_and_counted():
+    with Gateway([echo()]) as gateway:
+        def send(tenant, operation=None):
+            headers = {} if tenant is None else {"Poolgate-Tenant": tenant}
+            return gateway.send(gateway.raw_post("echo", b"x", operation, headers=headers))
+
+        held = [send("alice", f"delay:{int(patient(700))}")]
+        gateway.until_processing("echo")
+        held += [send(tenant) for tenant in ["alice"] * 5 + ["bob \"q\""] * 2 + [None]]
+
+        def settled():
+            tenants = gateway.pool("echo")["queue"]["tenants"]
+            return sum(t["waiting"] + t["running"] for t in tenants.values()) == 9 and tenants
+
+        tenants = eventually(settled, about="all nine are counted")
+        equal(set(tenants), {"alice", "bob \"q\"", ""}, "tenants")
+        live = {name: tenant["waiting"] + tenant["running"] for name, tenant in tenants.items()}
+        equal(live, {"alice": 6, "bob \"q\"": 2, "": 1}, "live requests by tenant")
+        equal(gateway.pool("echo")["queue"]["tenants_live"], 3, "tenants_live")
+        numbers = gateway.metrics()
+        equal(numbers.sum("poolgate_tenants", pool="echo"), 3, "poolgate_tenants")
+        seen = {labels["tenant"] for labels, _ in numbers.matching("poolgate_tenant_waiting", pool="echo")}
+        equal(seen, {"alice", "bob \"q\"", ""}, "tenants in the metrics")
+        for connection in held:
+            equal(parse_reply(receive(connection)).status, 200, "an accepted request")
+        eventually(lambda: gateway.pool("echo")["queue"]["tenants"] == {}, about="nobody is listed who has nothing")
+
+
+@test
+def the_checks_of_a_slot_say_when_and_what():
+    with Gateway([echo(health={"interval": "50ms", "deep": "50ms"})]) as gateway:
+        slot = eventually(lambda: (s := gateway.slot("echo"))["checks"]["ping"]["at"] and s["checks"]["deep"]["at"]
+                          and s["checks"]["memory"]["sound"] is not None and s, about="all of them were made")
+        checks = slot["checks"]
+        fits(checks["ping"], {"at": datetime, "rtt_ms": NUMBER, "busy_ms": NUMBER, "missed": int}, "ping")
+        between(0, age(checks["ping"]["at"]), patient(5), "seconds since the last pong")
+        between(0, checks["ping"]["rtt_ms"], patient(1000), "rtt_ms")
+        fits(checks["deep"]["at"], datetime, "deep.at")
+        equal((checks["deep"]["sound"], checks["memory"]["sound"]), (True, True), "deep and memory")
+        equal(checks["latency"], {"p50_ms": None, "p99_ms": None}, "latency of a slot that ran nothing")
+        gateway.post("echo", b"x", "delay:5")
+        gateway.served("echo", 1)
+        between(5, gateway.slot("echo")["checks"]["latency"]["p99_ms"], patient(200), "p99_ms")
+
+
+@test
+def totals_count_what_the_policies_did():
+    pools = [echo(queue={"dedup": "10s"}), echo("worn", recycle={"requests": 2})]
+    with Gateway(pools) as gateway:
+        first = gateway.send(gateway.raw_post("echo", b"same", f"delay:{int(patient(300))}"))
+        gateway.until_processing("echo")
+        second = gateway.send(gateway.raw_post("echo", b"same", f"delay:{int(patient(300))}"))
+        for connection in (first, second):
+            equal(parse_reply(receive(connection)).status, 200, "an answer of the one run")
+        equal(gateway.pool("echo")["totals"]["deduplicated"], 1, "deduplicated")
+        for _ in range(4):
+            equal(gateway.post("worn", b"x").status, 200, "a request of the pool that recycles")
+        eventually(lambda: gateway.pool("worn")["totals"]["recycled"] >= 2, about="workers were replaced")
+        batches = gateway.pool("worn")["totals"]
+        equal((batches["batches"], batches["batched"]), (4, 4), "hand-overs and requests in them")
+        numbers = gateway.metrics()
+        equal(numbers.sum("poolgate_deduplicated_total", pool="echo"), 1, "poolgate_deduplicated_total")
+        equal(numbers.sum("poolgate_batch_size_count", pool="worn"), 4, "poolgate_batch_size")
+        equal(numbers.sum("poolgate_alarms_total"), 0, "alarms")
+
+
+@test
 def a_slot_without_work_is_idle_after_a_second_and_serves_at_once():
     with Gateway([echo()]) as gateway:
         gateway.post("echo", b"x")
@@ -146,6 +264,9 @@ def the_health_report_has_the_contracts_shape():
         equal([pool["name"] for pool in report["pools"]], ["echo", "other"], "pools")
         memory = report["memory"]
         check(0 < memory["limit_bytes"] and memory["used_bytes"] > 0, f"memory: {memory}")
+        numbers = gateway.metrics()
+        equal(numbers.sum("poolgate_memory_limit_bytes"), memory["limit_bytes"], "poolgate_memory_limit_bytes")
+        between(0, numbers.sum("poolgate_memory_pressure"), 3, "poolgate_memory_pressure")
         between(0, age(report["timestamp"]), 5, "age of the report")
 
 

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from gateway import SERVING, Gateway, echo, parse_reply, receive, reset
 from leaving import finish, half_close, queued_request_never_runs, running_request_is_cancelled
-from support import between, build, check, equal, eventually, main, patient, test
+from support import between, build, check, equal, eventually, main, patient, skip, test
 
 LAST_WORKER_FD = 5  # 0 to 2, the control socket, the rings' memory, the bell
 KIB, MIB = 1 << 10, 1 << 20
@@ -553,6 +553,36 @@ def the_memory_of_a_process_slot_cannot_be_reached_from_another():
         check(seen[0] != seen[1], f"each has its own memory: {seen}")
         own, _ = mapped_rings(gateway.pid)
         equal(own, set(seen), "what the gateway has mapped: those two, and for its thread none that has a name")
+
+
+def allowed(gateway):
+    """Where each thread of the gateway may run."""
+    for task in Path(f"/proc/{gateway.pid}/task").iterdir():
+        with open(task / "status", encoding="ascii") as file:
+            yield next(line.split()[1] for line in file if line.startswith("Cpus_allowed_list:"))
+
+
+@test
+def a_worker_runs_on_the_processors_that_its_pool_names_and_the_gateway_where_it_likes():
+    here = sorted(os.sched_getaffinity(0))
+    if len(here) == 1:
+        skip("there is one processor: everything runs on it")
+    pool = threads()
+    pool["slots"]["cpus"] = str(here[-1])
+    with Gateway([pool, threads("free")]) as gateway:
+        equal(gateway.post("echo", b"there").body, b"there", "a request to it")
+        seen = list(allowed(gateway))
+        equal(seen.count(str(here[-1])), 2, f"threads on that processor, computing and talking, of {seen}")
+
+
+@test
+def a_worker_whose_processors_are_not_there_does_not_start():
+    pool = threads(slots=(0, 1))
+    pool["slots"]["cpus"] = "4095"
+    with Gateway([pool]) as gateway:
+        reply = gateway.post("echo", b"x")
+        equal((reply.status, reply.code), (503, "spawn_failed"), "the request's answer")
+        eventually(lambda: gateway.events("thread_not_placed"), about="the log says why")
 
 
 main(__doc__)

@@ -17,8 +17,8 @@ from pathlib import Path
 from gateway import Gateway, echo, parse_reply, receive, request_bytes
 from support import build, check, equal, eventually, main, patient, test
 
-SIZES = {"nothing": 0, "one byte": 1, "16 KiB": 16 << 10, "255 KiB": 255 << 10, "256 KiB": 256 << 10,
-         "257 KiB": 257 << 10, "1 MiB": 1 << 20, "60 MiB": 60 << 20}
+SIZES = {"nothing": 0, "one byte": 1, "16 KiB": 16 << 10, "63 KiB": 63 << 10, "64 KiB": 64 << 10,
+         "65 KiB": 65 << 10, "256 KiB": 256 << 10, "1 MiB": 1 << 20, "60 MiB": 60 << 20}
 
 
 def sha256(data):

@@ -245,6 +245,45 @@ def a_worker_leads_its_own_group_and_inherits_no_foreign_descriptor():
         held.close()
 
 
+def pinned(cpus, slots=1, **more):
+    pool = echo(slots=slots, **more)
+    pool["slots"]["cpus"] = cpus
+    return pool
+
+
+def allowed(path):
+    with open(f"{path}/status", encoding="ascii") as file:
+        return next(line.split()[1] for line in file if line.startswith("Cpus_allowed_list:"))
+
+
+@test
+def a_worker_runs_on_the_processors_that_its_pool_names():
+    here = sorted(os.sched_getaffinity(0))
+    with Gateway([pinned(str(here[-1]), slots=2), echo("free")]) as gateway:
+        for slot in gateway.slots("echo"):
+            equal(allowed(f"/proc/{slot['pid']}"), str(here[-1]), "where a worker of the pool may run")
+        own = allowed("/proc/self")
+        equal(allowed(f"/proc/{gateway.slot('free')['pid']}"), own, "where a worker of another pool may run")
+        equal(allowed(f"/proc/{gateway.pid}"), own, "where the gateway may run")
+        equal(gateway.post("echo", b"there").body, b"there", "a request to it")
+
+
+@test
+def workers_that_place_themselves_have_a_processor_each():
+    here = sorted(os.sched_getaffinity(0))
+    with Gateway([pinned("auto", slots=len(here))]) as gateway:
+        equal([allowed(f"/proc/{slot['pid']}") for slot in gateway.slots("echo")], [str(cpu) for cpu in here],
+              "where each worker may run")
+
+
+@test
+def a_worker_whose_processors_are_not_there_says_so():
+    with Gateway([pinned("4095", slots=(0, 1))]) as gateway:
+        reply = gateway.post("echo", b"x")
+        equal((reply.status, reply.code), (503, "spawn_failed"), "the request's answer")
+        check("none of --cpus can be used" in reply.json()["detail"], f"the worker's own words: {reply.json()}")
+
+
 @test
 def no_worker_survives_a_killed_gateway():
     with Gateway([echo(slots=3)], expect_exit=-signal.SIGKILL, conserve=False) as gateway:

@@ -99,7 +99,7 @@ START_TEST(a_pools_state_names_every_state_and_priority) {
                                  .expected_wait_ns = 1500 * CLOCK_US};
     pool.by_state[WORKER_IDLE] = 2;
     pool.by_priority[PRIORITY_LOW] = 5;
-    pool_state_fill(&state, &pool);
+    pool_state_fill(&state, &pool, 0);
     ck_assert_str_eq(state.message.name, "ocr");
     ck_assert_str_eq(state.message.health, "healthy");
     ck_assert_uint_eq(state.message.slots->n_by_state, WORKER_STATE_COUNT);

@@ -26,24 +26,33 @@ static bool ready(uint64_t now_ns) {
 
 START_TEST(a_loop_that_settles_is_live) {
     arrange();
-    ck_assert(probe_live(&snapshot, 100 * S).good);
-    ck_assert(probe_live(&snapshot, 110 * S).good);
-    ck_assert(probe_live(&snapshot, 99 * S).good); /* taken after the clock was read */
+    ck_assert(probe_live(&snapshot, 0, 100 * S).good);
+    ck_assert(probe_live(&snapshot, 0, 110 * S).good);
+    ck_assert(probe_live(&snapshot, 0, 99 * S).good); /* taken after the clock was read */
 }
 END_TEST
 
 START_TEST(a_loop_that_has_not_settled_for_ten_seconds_is_stalled) {
     arrange();
-    struct verdict verdict = probe_live(&snapshot, 110 * S + 1);
+    struct verdict verdict = probe_live(&snapshot, 0, 110 * S + 1);
     ck_assert(!verdict.good);
     ck_assert_uint_eq(verdict.reasons_count, 1);
+}
+END_TEST
+
+START_TEST(a_stuck_loop_of_a_front_end_is_not_live_either) {
+    snapshot = (struct snapshot){.taken_ns = 100 * S};
+    ck_assert(probe_live(&snapshot, 10 * S, 100 * S).good);
+    struct verdict verdict = probe_live(&snapshot, 11 * S, 100 * S);
+    ck_assert(!verdict.good);
+    ck_assert_str_eq(verdict.reasons[0], "a loop has made no progress for 11 s");
 }
 END_TEST
 
 START_TEST(draining_is_live_but_not_ready) {
     arrange();
     snapshot.draining = true;
-    ck_assert(probe_live(&snapshot, 100 * S).good);
+    ck_assert(probe_live(&snapshot, 0, 100 * S).good);
     ck_assert(!ready(100 * S));
 }
 END_TEST
@@ -120,9 +129,9 @@ START_TEST(more_reasons_than_there_is_room_for_do_no_harm) {
 }
 END_TEST
 
-SUITE("gateway/http/probes", 5, a_loop_that_settles_is_live,
-      a_loop_that_has_not_settled_for_ten_seconds_is_stalled, draining_is_live_but_not_ready,
-      started_means_that_every_pool_has_had_its_slots,
+SUITE("gateway/http/probes", 5, a_stuck_loop_of_a_front_end_is_not_live_either,
+      a_loop_that_settles_is_live, a_loop_that_has_not_settled_for_ten_seconds_is_stalled,
+      draining_is_live_but_not_ready, started_means_that_every_pool_has_had_its_slots,
       a_required_pool_that_cannot_serve_is_the_reason, a_pool_that_is_not_required_does_not_count,
       a_pool_that_loads_for_the_first_time_does_not_count,
       the_first_change_comes_at_once_the_next_after_a_second, a_drain_is_said_at_once,
