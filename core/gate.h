@@ -27,14 +27,35 @@ struct gate_options {
 /* Starts the pool loop on its own thread and begins to load every pool's min slots. */
 enum outcome gate_open(struct gate **out, const struct gate_options *options);
 
+#define GATE_NO_POOL UINT32_MAX
 size_t gate_pools_count(const struct gate *gate);
+/* Pools have numbers below this one, now and later. The first have those of their order. */
+size_t gate_pools_most(const struct gate *gate);
+/* The pool that has this name now; false when there is none. Its number is its own, whatever a reload
+ * does, until it was let go as often as it was held: from before the first call that names it until its
+ * request was answered. Bodies that are charged to it keep it by themselves. */
+bool gate_hold_pool(struct gate *gate, const char *name, uint32_t *pool);
+void gate_let_go_pool(struct gate *gate, uint32_t pool);
+/* Of a pool that is held; they stay readable until gate_close. */
 const struct pool_options *gate_pool(const struct gate *gate, uint32_t pool);
-/* False when there is no pool of that name. */
-bool gate_find_pool(const struct gate *gate, const char *name, uint32_t *pool);
+
+/* Other pools from now on, in this order, names as the key: those that differ in no more than numbers
+ * take these up while they run, others are replaced, added, removed; all of it or nothing. A replaced or
+ * removed one finishes what it has. One at a time: `reloaded` is called first, on the pool loop or before
+ * this returns. The new options live as long as the gate if they were kept (some KiB a time). */
+struct gate_reloaded {
+    enum outcome outcome; /* OK, SHUTTING_DOWN, QUEUE_FULL (too many still end), MEMORY_EXHAUSTED */
+    size_t added, changed, removed, unchanged;
+    size_t restarted; /* of the changed: they have other workers */
+    bool kept;        /* the new options are in use */
+};
+typedef void gate_reloaded_fn(void *owner, const struct gate_reloaded *result);
+void gate_reload(struct gate *gate, const struct pool_options *pools, size_t pools_count,
+                 gate_reloaded_fn *reloaded, void *owner);
 
 /* What is known of a request when its headers have come. */
 struct gate_ask {
-    uint32_t pool;
+    uint32_t pool; /* held */
     enum priority priority;
     const char *tenant; /* NULL or "": none */
     uint64_t deadline_ns;

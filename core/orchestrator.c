@@ -8,10 +8,38 @@
 #include "core/room.h"
 #include "core/work.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define ALARM_NS      CLOCK_S /* a slot free beside eligible work for so long is a bug */
 #define ROOM_AGAIN_NS CLOCK_S /* what found no room is tried again then */
+#define LINGER_NS                                                                                  \
+    (5 * CLOCK_S) /* a pool that leaves keeps idle workers so long for those who hold it */
+#define LEAVING_NS (CLOCK_S / 10) /* and is looked at so often */
+
+static enum outcome open_pool(struct orchestrator *orchestrator, const struct pool_options *options,
+                              uint32_t place, uint64_t seed, uint64_t now_ns) {
+    struct pool *pool = malloc(sizeof *pool);
+    if (pool == NULL) return MEMORY_EXHAUSTED;
+    enum outcome outcome = pool_init(pool, options, seed, now_ns);
+    if (outcome != OK) {
+        free(pool);
+        return outcome;
+    }
+    pool->place = place;
+    orchestrator->pools[place] = orchestrator->listed[place] = pool;
+    orchestrator->listed_count++;
+    orchestrator_adopt(orchestrator, pool);
+    return OK;
+}
+
+static void close_pool(struct orchestrator *orchestrator, size_t place) {
+    struct pool *pool = orchestrator->pools[place];
+    if (pool == NULL) return;
+    orchestrator->pools[place] = NULL;
+    pool_free(pool);
+    free(pool);
+}
 
 enum outcome orchestrator_init(struct orchestrator *orchestrator,
                                const struct pool_options *options, size_t count,
@@ -20,25 +48,56 @@ enum outcome orchestrator_init(struct orchestrator *orchestrator,
     *orchestrator =
         (struct orchestrator){.random = seed | 1, .drain_until_ns = CLOCK_NEVER, .events = events};
     governor_init(&orchestrator->governor, memory_limit_bytes);
-    orchestrator->pools = calloc(count, sizeof *orchestrator->pools);
-    if (orchestrator->pools == NULL) return MEMORY_EXHAUSTED;
-    for (; orchestrator->pools_count < count; orchestrator->pools_count++) {
-        struct pool *pool = &orchestrator->pools[orchestrator->pools_count];
-        enum outcome outcome = pool_init(pool, &options[orchestrator->pools_count], seed, now_ns);
-        if (outcome != OK) {
-            orchestrator_free(orchestrator);
-            return outcome;
-        }
-        pool->events = events;
-        pool->governor = &orchestrator->governor;
-    }
-    return OK;
+    orchestrator->places = count * 2 > ORCHESTRATOR_POOLS ? count * 2 : ORCHESTRATOR_POOLS;
+    orchestrator->pools = calloc(orchestrator->places, sizeof(struct pool *));
+    orchestrator->listed = calloc(orchestrator->places, sizeof(struct pool *));
+    orchestrator->holds = calloc(orchestrator->places, sizeof *orchestrator->holds);
+    bool made =
+        orchestrator->pools != NULL && orchestrator->listed != NULL && orchestrator->holds != NULL;
+    enum outcome outcome = made ? OK : MEMORY_EXHAUSTED;
+    for (size_t i = 0; outcome == OK && i < count; i++)
+        outcome = open_pool(orchestrator, &options[i], (uint32_t)i, seed, now_ns);
+    if (outcome != OK) orchestrator_free(orchestrator);
+    return outcome;
 }
 
 void orchestrator_free(struct orchestrator *orchestrator) {
-    for (size_t i = 0; i < orchestrator->pools_count; i++) pool_free(&orchestrator->pools[i]);
+    for (size_t i = 0; i < orchestrator->pools_count; i++) close_pool(orchestrator, i);
     free(orchestrator->pools);
-    orchestrator->pools = NULL;
+    free(orchestrator->listed);
+    free(orchestrator->holds);
+    orchestrator->pools = orchestrator->listed = NULL;
+    orchestrator->holds = NULL;
+    orchestrator->pools_count = orchestrator->listed_count = 0;
+}
+
+void orchestrator_adopt(struct orchestrator *orchestrator, struct pool *pool) {
+    pool->events = orchestrator->events;
+    pool->governor = &orchestrator->governor;
+    pool->holds = &orchestrator->holds[pool->place];
+    if (orchestrator->pools_count <= pool->place) orchestrator->pools_count = pool->place + 1;
+}
+
+/* What waits in its quarantine is charged to it, so that goes first. */
+static bool is_gone(struct pool *pool) {
+    if (!pool->leaving || pool_is_held(pool) || !pool_drained(pool)) return false;
+    quarantine_free(&pool->quarantine);
+    return atomic_load(&pool->admission.bytes) == 0;
+}
+
+struct pool *orchestrator_gone(struct orchestrator *orchestrator, size_t *at) {
+    while (*at < orchestrator->pools_count) {
+        struct pool *pool = orchestrator->pools[(*at)++];
+        if (pool != NULL && is_gone(pool)) return pool;
+    }
+    return NULL;
+}
+
+void orchestrator_let_go(struct orchestrator *orchestrator, struct pool *pool) {
+    orchestrator->abandoned += pool->abandoned;
+    close_pool(orchestrator, pool->place);
+    size_t *count = &orchestrator->pools_count;
+    while (*count > 0 && orchestrator->pools[*count - 1] == NULL) (*count)--;
 }
 
 /* xorshift64* (Vigna 2016). */
@@ -83,7 +142,12 @@ static void on_drain(struct orchestrator *orchestrator, uint64_t until_ns) {
 void orchestrator_handle(struct orchestrator *orchestrator, const struct event *event,
                          uint64_t now_ns) {
     bool of_all = event->kind == EVENT_DRAIN || event->kind == EVENT_MEMORY;
-    struct pool *pool = of_all ? NULL : &orchestrator->pools[event->pool];
+    struct pool *pool = of_all ? NULL : orchestrator->pools[event->pool];
+    /* A cancel or a wish that comes late: its pool is gone. What else is under way keeps its pool. */
+    if (pool == NULL && !of_all) {
+        assert(event->kind != EVENT_SUBMIT && event->kind != EVENT_WORKER);
+        return;
+    }
     switch (event->kind) {
     case EVENT_SUBMIT: work_submit(pool, event->request, now_ns); return;
     case EVENT_CANCEL: work_cancel(pool, event->id, event->cause, now_ns); return;
@@ -102,13 +166,13 @@ void orchestrator_handle(struct orchestrator *orchestrator, const struct event *
 
 /* Nothing new is let in, and its workers go when they are done. */
 static bool is_ending(const struct pool *pool, bool draining) {
-    return draining || pool->wish == WISH_DRAIN || pool->wish == WISH_UNLOAD;
+    return draining || pool->leaving || pool->wish == WISH_DRAIN || pool->wish == WISH_UNLOAD;
 }
 
 /* How long a start takes: the longest of the last loads. 0: none has been seen. */
 static uint64_t cold_start_ns(const struct pool *pool) {
     uint64_t longest_ns = 0;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++)
+    for (uint32_t i = 0; i < pool->slots_count; i++)
         if (pool->slots[i].cold_ns > longest_ns) longest_ns = pool->slots[i].cold_ns;
     return longest_ns;
 }
@@ -134,7 +198,7 @@ static struct scale_facts scale_facts(struct pool *pool, bool ending, bool first
                                 .staged = pool->staged,
                                 .idle_limit_ns = options->timeouts.idle_ns,
                                 .no_room = critical && !first};
-    for (uint32_t i = 0; i < options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         const struct slot *slot = &pool->slots[i];
         if (!worker_state_can_serve(slot->record.state)) continue;
         if (slot_room(slot, false) == 0) facts.busy++;
@@ -148,7 +212,7 @@ static struct scale_facts scale_facts(struct pool *pool, bool ending, bool first
 }
 
 static struct slot *startable(struct pool *pool, uint64_t now_ns) {
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         struct slot *slot = &pool->slots[i];
         if (slot->record.state == WORKER_DEAD && slot->respawn_ns <= now_ns) return slot;
     }
@@ -185,7 +249,7 @@ static bool start_one(const struct pools *pools, struct pool *pool, uint64_t now
 /* Stops the slot that has been without work longest. False: none is without work. */
 static bool stop_one(struct pool *pool, uint64_t now_ns) {
     struct slot *longest = NULL;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         struct slot *slot = &pool->slots[i];
         if (!worker_state_can_serve(slot->record.state) || !slot_vacant(slot)) continue;
         if (longest == NULL || slot->last_used_ns <= longest->last_used_ns) longest = slot;
@@ -198,7 +262,7 @@ static bool stop_one(struct pool *pool, uint64_t now_ns) {
  * fail the same way, and while one is coming nobody who waits is told. */
 static uint32_t count_held(const struct pool *pool, uint64_t now_ns) {
     uint32_t held = 0;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++)
+    for (uint32_t i = 0; i < pool->slots_count; i++)
         held += life_backs_off(&pool->slots[i], now_ns);
     return held;
 }
@@ -233,12 +297,20 @@ static void resize(const struct pools *pools, struct pool *pool, bool draining, 
 
 /* --- settle: the end of a pool -------------------------------------------------------------------------- */
 
+/* Whoever found it by its name a moment ago may come yet, and is to be served as if nothing had happened;
+ * who takes longer (a body that trickles in) has a worker started again. */
+static bool lingers(const struct pool *pool, uint64_t now_ns) {
+    if (!pool->leaving) return false;
+    bool expected = pool_is_held(pool) || atomic_load(&pool->admission.permits) > 0;
+    return expected && now_ns - pool->left_ns < LINGER_NS;
+}
+
 static void end_pool(struct pool *pool, bool time_is_over, enum reason why, uint64_t now_ns) {
     if (time_is_over) work_abandon(pool, now_ns);
-    if (pool->queue.live > 0) return;
+    if (pool->queue.live > 0 || (why == REASON_UNLOAD && lingers(pool, now_ns))) return;
     /* Their bodies are accounted for by the front ends, which go before the pools do. */
     if (why == REASON_DRAIN && pool_empty(pool)) quarantine_free(&pool->quarantine);
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         struct slot *slot = &pool->slots[i];
         /* With nothing live, a slot that still works does so for nobody. */
         if (time_is_over || !slot_vacant(slot) || slot->checking)
@@ -323,7 +395,7 @@ static void watch_free(struct pool *pool, uint64_t now_ns) {
     if (pool->queue.waiting > 0 && pool->wish != WISH_PAUSE && breaker_room(&pool->breaker) > 0 &&
         pool->ripe_ns == CLOCK_NEVER) {
         const struct request *first = request_queue_first(&pool->queue, now_ns);
-        for (uint32_t i = 0; i < pool->options->slots_max; i++)
+        for (uint32_t i = 0; i < pool->slots_count; i++)
             beside = beside || slot_room(&pool->slots[i], first->solo || pool->solo_next) > 0;
     }
     if (!beside) {
@@ -346,7 +418,7 @@ static uint64_t next_moment(const struct pool *pool, bool draining, uint64_t now
     uint64_t next_ns = request_queue_next_deadline(&pool->queue);
     uint32_t min = is_ending(pool, draining) ? 0 : pool->slots_min;
     bool wants = pool_able(pool) + pool_coming(pool) < min || pool->queue.waiting > 0;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         const struct slot *slot = &pool->slots[i];
         next_ns = earlier(next_ns, slot_next_ns(slot));
         if (wants && slot->record.state == WORKER_DEAD && slot->respawn_ns > now_ns)
@@ -355,6 +427,7 @@ static uint64_t next_moment(const struct pool *pool, bool draining, uint64_t now
     if (pool->backoff_until_ns > now_ns) next_ns = earlier(next_ns, pool->backoff_until_ns);
     if (pool->no_room_until_ns > now_ns) next_ns = earlier(next_ns, pool->no_room_until_ns);
     next_ns = earlier(next_ns, earlier(breaker_next_ns(&pool->breaker), pool->ripe_ns));
+    if (pool->leaving) next_ns = earlier(next_ns, now_ns + LEAVING_NS);
     bool looks = pool->queue.waiting > 0 || pool->no_room;
     return looks && pool->scale_ns > now_ns ? earlier(next_ns, pool->scale_ns) : next_ns;
 }
@@ -363,8 +436,7 @@ static void settle_pool(struct orchestrator *orchestrator, struct pool *pool, ui
     const struct pools pools = {orchestrator->pools, orchestrator->pools_count};
     bool draining = orchestrator->draining;
     work_expire(pool, now_ns);
-    for (uint32_t i = 0; i < pool->options->slots_max; i++)
-        care_tend(pool, &pool->slots[i], now_ns);
+    for (uint32_t i = 0; i < pool->slots_count; i++) care_tend(pool, &pool->slots[i], now_ns);
     care_recycle(pool, now_ns);
     watch_breaker(pool, now_ns);
     resize(&pools, pool, draining, now_ns);
@@ -400,11 +472,12 @@ static void watch_pressure(struct orchestrator *orchestrator, uint64_t now_ns) {
 uint64_t orchestrator_settle(struct orchestrator *orchestrator, uint64_t now_ns) {
     uint64_t next_ns = CLOCK_NEVER;
     watch_pressure(orchestrator, now_ns);
+    struct pool **pools = orchestrator->pools;
     for (size_t i = 0; i < orchestrator->pools_count; i++)
-        settle_pool(orchestrator, &orchestrator->pools[i], now_ns);
+        if (pools[i] != NULL) settle_pool(orchestrator, pools[i], now_ns);
     for (size_t i = 0; i < orchestrator->pools_count; i++)
-        next_ns = earlier(next_ns,
-                          conclude_pool(&orchestrator->pools[i], orchestrator->draining, now_ns));
+        if (pools[i] != NULL)
+            next_ns = earlier(next_ns, conclude_pool(pools[i], orchestrator->draining, now_ns));
     orchestrator->settled++;
     /* Once the drain's time is over everybody is being killed: what is left is to see them end. */
     return orchestrator->draining && orchestrator->drain_until_ns > now_ns
@@ -412,14 +485,9 @@ uint64_t orchestrator_settle(struct orchestrator *orchestrator, uint64_t now_ns)
                : next_ns;
 }
 
-/* A permit without a live request was taken just before the refusal: its request is in the channel. */
-static bool pool_drained(const struct pool *pool) {
-    return pool->queue.live == 0 && atomic_load(&pool->admission.permits) == 0 && pool_empty(pool);
-}
-
 bool orchestrator_drained(const struct orchestrator *orchestrator) {
     if (!orchestrator->draining) return false;
     for (size_t i = 0; i < orchestrator->pools_count; i++)
-        if (!pool_drained(&orchestrator->pools[i])) return false;
+        if (orchestrator->pools[i] != NULL && !pool_drained(orchestrator->pools[i])) return false;
     return true;
 }

@@ -36,9 +36,16 @@ struct event {
     uint64_t until_ns;
 };
 
+#define ORCHESTRATOR_POOLS 256
+
 struct orchestrator {
-    struct pool *pools;
-    size_t pools_count;
+    struct pool **pools;  /* by place; NULL: the place is free */
+    size_t pools_count;   /* from here on all places are free */
+    size_t places;        /* at least ORCHESTRATOR_POOLS, at least twice the first pools */
+    struct pool **listed; /* those that have a name now, in the configuration's order */
+    size_t listed_count;
+    _Atomic uint32_t *holds; /* by place; see gate_hold_pool */
+    uint32_t abandoned;      /* threads that pools which are gone have left behind */
     struct memory_governor governor;
     enum pressure pressure;      /* as it was last told */
     struct event_stream *events; /* NULL: nobody listens */
@@ -54,6 +61,12 @@ enum outcome orchestrator_init(struct orchestrator *orchestrator,
                                uint64_t memory_limit_bytes, struct event_stream *events,
                                uint64_t seed, uint64_t now_ns);
 void orchestrator_free(struct orchestrator *orchestrator);
+/* A pool that stands at its place already becomes one of its own. */
+void orchestrator_adopt(struct orchestrator *orchestrator, struct pool *pool);
+/* The next pool that has left and to which nothing refers any more, from place *at on; NULL: none. The
+ * caller closes its transports and then lets it go. */
+struct pool *orchestrator_gone(struct orchestrator *orchestrator, size_t *at);
+void orchestrator_let_go(struct orchestrator *orchestrator, struct pool *pool);
 
 /* The one door for everything that happens. */
 void orchestrator_handle(struct orchestrator *orchestrator, const struct event *event,

@@ -14,6 +14,7 @@ static size_t most_live(const struct pool_options *options) {
 
 static enum outcome init_slots(struct pool *pool, uint64_t now_ns) {
     const struct pool_options *options = pool->options;
+    pool->slots_count = options->slots_max;
     pool->slots = calloc(options->slots_max, sizeof *pool->slots);
     pool->transports = calloc(options->slots_max, sizeof(struct transport *));
     if (pool->slots == NULL || pool->transports == NULL) return MEMORY_EXHAUSTED;
@@ -63,7 +64,7 @@ enum outcome pool_init(struct pool *pool, const struct pool_options *options, ui
 }
 
 void pool_free(struct pool *pool) {
-    for (uint32_t i = 0; pool->slots != NULL && i < pool->options->slots_max; i++)
+    for (uint32_t i = 0; pool->slots != NULL && i < pool->slots_count; i++)
         slot_free(&pool->slots[i]);
     free(pool->slots);
     free(pool->transports);
@@ -94,7 +95,16 @@ bool pool_is_given_up(const struct pool *pool) {
 }
 
 bool pool_empty(const struct pool *pool) {
-    return pool->census.by_state[WORKER_DEAD] == pool->options->slots_max;
+    return pool->census.by_state[WORKER_DEAD] == pool->slots_count;
+}
+
+/* A permit without a live request was taken just before the refusal: its request is in the channel. */
+bool pool_drained(const struct pool *pool) {
+    return pool->queue.live == 0 && atomic_load(&pool->admission.permits) == 0 && pool_empty(pool);
+}
+
+bool pool_is_held(const struct pool *pool) {
+    return pool->holds != NULL && atomic_load(pool->holds) > 0;
 }
 
 /* --- the end of a request -------------------------------------------------------------------------- */
@@ -114,7 +124,7 @@ static void measure(const struct pool *pool, struct request *request, uint64_t n
 
 static void remember(struct pool *pool, const struct request *request, bool shared,
                      uint64_t now_ns) {
-    if (request->outcome == OK)
+    if (request->outcome == OK && !shared) /* a run counts once */
         stats_answered(&pool->stats, request->queue_ns, request->cold_ns, request->run_ns, now_ns);
     history_add(pool->history,
                 &(struct history_entry){.ended_ns = now_ns,

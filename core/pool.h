@@ -31,9 +31,11 @@ struct pool_totals {
 };
 
 struct pool {
-    const struct pool_options *options;
-    uint32_t slots_min, slots_max;    /* now; max is never above the slots that there are */
-    struct slot *slots;               /* options->slots_max of them */
+    const struct pool_options *options; /* a reload may put others in their place */
+    uint32_t place;                     /* its number in the orchestrator and for the gate */
+    uint32_t slots_min, slots_max;      /* now; max is never above the slots that there are */
+    uint32_t slots_count;
+    struct slot *slots;
     struct transport **transports;    /* one for each slot; set by whoever owns the loop */
     struct event_stream *events;      /* NULL: nobody is told */
     struct memory_governor *governor; /* of all pools */
@@ -62,10 +64,15 @@ struct pool {
     uint32_t batch_most;        /* requests that a worker of this pool takes at once */
     enum outcome load_outcome;  /* what the last failed load answers: SPAWN_FAILED, SPAWN_TIMEOUT */
     bool reached_min;
-    uint64_t
-        no_room_until_ns; /* work was refused for want of memory, as all is until then; 0: not */
-    bool no_room;         /* the memory governor refused its last load, and nobody can go */
-    uint32_t abandoned;   /* threads that hung and were left behind */
+    uint64_t no_room_until_ns; /* work found no memory: all is refused until then; 0: it is not */
+    bool no_room;              /* the memory governor refused its last load, and nobody can go */
+    uint32_t abandoned;        /* threads that hung and were left behind */
+    /* Reloads (reload.h). */
+    _Atomic uint32_t
+        *holds;   /* of its place: who may still come with a request; NULL: nobody is counted */
+    bool leaving; /* it has no name any more and goes when it is done, since left_ns */
+    uint64_t left_ns;
+    bool once_ready; /* it came later: the gateway has started, whatever becomes of it */
 };
 
 /* seed: of the hash by which admission tells tenants apart. */
@@ -81,6 +88,10 @@ uint32_t pool_coming(const struct pool *pool);
 bool pool_is_given_up(const struct pool *pool);
 /* Nobody lives in its slots. */
 bool pool_empty(const struct pool *pool);
+/* Nothing is live, or on its way through the channel, and nobody lives in its slots. */
+bool pool_drained(const struct pool *pool);
+/* Somebody may still come with a request for it. */
+bool pool_is_held(const struct pool *pool);
 
 /* Ends a live request: gives its permit back, sets its times and calls done, once. A request that is
  * out at a slot must have been taken from its assignment before, one that leads followed by nobody. */

@@ -15,6 +15,7 @@ struct copy {
     struct snapshot snapshot;
     struct copy *next;
     uint32_t readers; /* under the lock */
+    size_t pools_room, slots_room;
     struct pool_snapshot *pools;
     struct slot_snapshot *slots; /* of all pools, one after the other */
 };
@@ -23,18 +24,23 @@ struct publisher {
     pthread_mutex_t lock;
     struct copy *copies; /* every one that was ever made */
     struct copy *newest;
-    size_t pools_count, slots_count;
 };
+
+static void copy_free(struct copy *copy) {
+    free(copy->pools);
+    free(copy->slots);
+    free(copy);
+}
 
 static struct copy *copy_new(size_t pools_count, size_t slots_count) {
     struct copy *copy = calloc(1, sizeof *copy);
     if (copy == NULL) return NULL;
+    copy->pools_room = pools_count;
+    copy->slots_room = slots_count;
     copy->pools = calloc(pools_count, sizeof *copy->pools);
     copy->slots = calloc(slots_count, sizeof *copy->slots);
     if (copy->pools != NULL && copy->slots != NULL) return copy;
-    free(copy->pools);
-    free(copy->slots);
-    free(copy);
+    copy_free(copy);
     return NULL;
 }
 
@@ -43,9 +49,6 @@ enum outcome publisher_open(struct publisher **out, const struct orchestrator *o
     struct publisher *publisher = calloc(1, sizeof *publisher);
     if (publisher == NULL) return MEMORY_EXHAUSTED;
     pthread_mutex_init(&publisher->lock, NULL);
-    publisher->pools_count = orchestrator->pools_count;
-    for (size_t i = 0; i < orchestrator->pools_count; i++)
-        publisher->slots_count += orchestrator->pools[i].options->slots_max;
     publisher_publish(publisher, orchestrator, &(struct histogram){0}, 0, clock_now_ns());
     if (publisher->newest == NULL) {
         publisher_free(publisher);
@@ -60,9 +63,7 @@ void publisher_free(struct publisher *publisher) {
         struct copy *copy = publisher->copies;
         assert(copy->readers == 0);
         publisher->copies = copy->next;
-        free(copy->pools);
-        free(copy->slots);
-        free(copy);
+        copy_free(copy);
     }
     pthread_mutex_destroy(&publisher->lock);
     free(publisher);
@@ -164,7 +165,7 @@ static void fill_policies(struct pool_snapshot *out, struct pool *pool) {
 /* What is only handed ahead waits as well: it can be taken back. */
 static void count_staged(struct pool_snapshot *out, const struct pool *pool) {
     out->waiting += pool->staged;
-    for (uint32_t i = 0; pool->staged > 0 && i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; pool->staged > 0 && i < pool->slots_count; i++) {
         const struct slot *slot = &pool->slots[i];
         for (uint32_t j = 0; slot->staged > 0 && j < slot->places; j++)
             if (slot->assignments[j].id != 0 && slot->assignments[j].staged)
@@ -184,7 +185,7 @@ static void fill_pool(struct pool_snapshot *out, struct pool *pool, bool drainin
         .health = health_of_pool(pool->census.by_state, pool->slots_min, pool->wish, backing_off),
         .wish = draining ? WISH_DRAIN : pool->wish,
         .required = options->required,
-        .reached_min = pool->reached_min || pool->slots_min == 0,
+        .reached_min = pool->reached_min || pool->once_ready || pool->slots_min == 0,
         .can_serve = able > 0 || (pool->slots_min == 0 && !backing_off),
         .loading_first = able == 0 && coming > 0 && !pool->reached_min,
         .refusal = (enum outcome)atomic_load(&pool->admission.refusal),
@@ -201,7 +202,7 @@ static void fill_pool(struct pool_snapshot *out, struct pool *pool, bool drainin
         .restarts = pool->totals.restarts,
         .cancelled = pool->totals.cancelled,
         .expired = pool->totals.expired,
-        .slots_count = options->slots_max,
+        .slots_count = pool->slots_count,
         .slots = slots};
     memcpy(out->by_state, pool->census.by_state, sizeof out->by_state);
     memcpy(out->transitions_total, pool->census.moves, sizeof out->transitions_total);
@@ -210,7 +211,7 @@ static void fill_pool(struct pool_snapshot *out, struct pool *pool, bool drainin
            sizeof out->restarts_by_reason);
     count_staged(out, pool);
     out->memory_declared = options->memory_bytes * (able + coming);
-    for (uint32_t i = 0; i < options->slots_max; i++)
+    for (uint32_t i = 0; i < pool->slots_count; i++)
         out->memory_resident += pool->slots[i].resident_bytes;
     fill_measures(out, pool, now_ns);
     fill_policies(out, pool);
@@ -227,13 +228,20 @@ static void fill_memory(struct snapshot *out, const struct memory_governor *gove
     out->memory.pressure = governor_pressure(governor);
 }
 
+static uint32_t count_abandoned(const struct orchestrator *orchestrator) {
+    uint32_t abandoned = orchestrator->abandoned;
+    for (size_t i = 0; i < orchestrator->pools_count; i++)
+        if (orchestrator->pools[i] != NULL) abandoned += orchestrator->pools[i]->abandoned;
+    return abandoned;
+}
+
 static void fill(struct copy *copy, const struct orchestrator *orchestrator, uint64_t now_ns) {
     struct slot_snapshot *slots = copy->slots;
-    for (size_t i = 0; i < orchestrator->pools_count; i++) {
-        struct pool *pool = &orchestrator->pools[i];
+    for (size_t i = 0; i < orchestrator->listed_count; i++) {
+        struct pool *pool = orchestrator->listed[i];
         copy->pools[i].slots = slots;
         fill_pool(&copy->pools[i], pool, orchestrator->draining, now_ns);
-        for (uint32_t j = 0; j < pool->options->slots_max; j++) fill_slot(slots++, &pool->slots[j]);
+        for (uint32_t j = 0; j < pool->slots_count; j++) fill_slot(slots++, &pool->slots[j]);
     }
     copy->snapshot.taken_ns = now_ns;
     copy->snapshot.settled = orchestrator->settled;
@@ -241,20 +249,40 @@ static void fill(struct copy *copy, const struct orchestrator *orchestrator, uin
     fill_memory(&copy->snapshot, &orchestrator->governor);
     if (orchestrator->events != NULL)
         copy->snapshot.events_lost = event_stream_lost(orchestrator->events);
-    copy->snapshot.pools_count = orchestrator->pools_count;
+    copy->snapshot.pools_count = orchestrator->listed_count;
+    copy->snapshot.abandoned = count_abandoned(orchestrator);
     copy->snapshot.pools = copy->pools;
 }
 
 /* --- handing it over ------------------------------------------------------------------------------- */
 
-/* A copy that nobody reads and that is not the newest, made if need be. */
-static struct copy *spare(struct publisher *publisher) {
+static size_t count_slots(const struct orchestrator *orchestrator) {
+    size_t slots = 0;
+    for (size_t i = 0; i < orchestrator->listed_count; i++)
+        slots += orchestrator->listed[i]->slots_count;
+    return slots;
+}
+
+/* Takes one out of the list that nobody reads and that is not the newest. */
+static struct copy *take_unused(struct publisher *publisher) {
     pthread_mutex_lock(&publisher->lock);
-    struct copy *copy = publisher->copies;
-    while (copy != NULL && (copy->readers > 0 || copy == publisher->newest)) copy = copy->next;
+    struct copy **at = &publisher->copies;
+    while (*at != NULL && ((*at)->readers > 0 || *at == publisher->newest)) at = &(*at)->next;
+    struct copy *copy = *at;
+    if (copy != NULL) *at = copy->next;
     pthread_mutex_unlock(&publisher->lock);
-    if (copy != NULL) return copy;
-    copy = copy_new(publisher->pools_count, publisher->slots_count);
+    return copy;
+}
+
+/* A copy with room for all, made if need be; those that a reload has made too small are dropped. */
+static struct copy *spare(struct publisher *publisher, const struct orchestrator *orchestrator) {
+    size_t pools = orchestrator->listed_count, slots = count_slots(orchestrator);
+    struct copy *copy;
+    while ((copy = take_unused(publisher)) != NULL) {
+        if (copy->pools_room >= pools && copy->slots_room >= slots) break;
+        copy_free(copy);
+    }
+    if (copy == NULL) copy = copy_new(pools, slots);
     if (copy == NULL) return NULL;
     pthread_mutex_lock(&publisher->lock);
     copy->next = publisher->copies;
@@ -266,7 +294,7 @@ static struct copy *spare(struct publisher *publisher) {
 void publisher_publish(struct publisher *publisher, const struct orchestrator *orchestrator,
                        const struct histogram *loop_lag, uint64_t loop_lag_max_ns,
                        uint64_t now_ns) {
-    struct copy *copy = spare(publisher);
+    struct copy *copy = spare(publisher, orchestrator);
     if (copy == NULL) return;
     fill(copy, orchestrator, now_ns);
     copy->snapshot.loop_lag = *loop_lag;

@@ -24,6 +24,7 @@ enum reactor_message {
     MESSAGE_WISH,   /* number: pool, id: the wish */
     MESSAGE_SCALE,  /* number: pool, id: min and max, 32 bits each */
     MESSAGE_DRAIN,
+    MESSAGE_RELOAD, /* pointer: the order */
     MESSAGE_CLOSE
 };
 
@@ -49,8 +50,11 @@ struct reactor {
     struct channel *channel;
     struct spawner *spawner;
     struct switchboard *switchboard;
-    struct address *addresses;
-    size_t slots_count;
+    struct gate_options options;
+    uint64_t seed;
+    struct address **addresses;  /* by place: of each of its slots */
+    struct reload_order *reload; /* to be done before the loop sleeps */
+    enum outcome reload_outcome;
     struct spawn_job weighing; /* owner NULL: none is under way */
     uint64_t weigh_ns;
     struct watchdog_loop *watched;
@@ -143,8 +147,120 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
                                             .slots_max = (uint32_t)message->id});
             break;
         case MESSAGE_DRAIN: take_drain_order(reactor); break;
+        case MESSAGE_RELOAD: reactor->reload = message->pointer; break;
         case MESSAGE_CLOSE: begin_close(reactor); return;
         }
+    }
+}
+
+/* --- pools come and go ------------------------------------------------------------------------------------ */
+
+static enum outcome open_transport(struct transport **out, struct address *address,
+                                   const struct pool_options *pool) {
+    struct reactor *reactor = address->reactor;
+    if (pool->isolation == ISOLATION_THREAD)
+        return thread_open(out,
+                           &(struct thread_options){.loop = &reactor->loop,
+                                                    .pool = pool,
+                                                    .slot = address->slot,
+                                                    .switchboard = reactor->switchboard,
+                                                    .plugin_folder = reactor->options.plugin_folder,
+                                                    .run = reactor->options.thread_worker,
+                                                    .fn = on_worker,
+                                                    .owner = address});
+    return process_open(out,
+                        &(struct process_options){.loop = &reactor->loop,
+                                                  .spawner = reactor->spawner,
+                                                  .switchboard = reactor->switchboard,
+                                                  .pool = pool,
+                                                  .slot = address->slot,
+                                                  .worker_program = reactor->options.worker_program,
+                                                  .plugin_folder = reactor->options.plugin_folder,
+                                                  .fn = on_worker,
+                                                  .owner = address});
+}
+
+static enum outcome open_transports(struct reactor *reactor, struct pool *pool) {
+    struct address *addresses = calloc(pool->slots_count, sizeof *addresses);
+    reactor->addresses[pool->place] = addresses;
+    if (addresses == NULL) return MEMORY_EXHAUSTED;
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
+        addresses[i] = (struct address){reactor, pool->place, i};
+        enum outcome outcome = open_transport(&pool->transports[i], &addresses[i], pool->options);
+        if (outcome != OK) return outcome;
+    }
+    return OK;
+}
+
+static void close_transports(struct reactor *reactor, struct pool *pool) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
+        struct transport *transport = pool->transports[i];
+        if (transport != NULL) transport->calls->close(transport);
+        pool->transports[i] = NULL;
+    }
+    free(reactor->addresses[pool->place]);
+    reactor->addresses[pool->place] = NULL;
+}
+
+/* Room for every submission, and for every cancel of what they replaced since the loop last looked. */
+static size_t channel_capacity(const struct orchestrator *orchestrator) {
+    size_t permits = 16;
+    for (size_t i = 0; i < orchestrator->places; i++) {
+        if (orchestrator->pools[i] == NULL) continue;
+        const struct pool_options *pool = orchestrator->pools[i]->options;
+        permits += (size_t)pool->queue.capacity + pool->queue.reserve +
+                   (size_t)orchestrator->pools[i]->slots_count * pool->inflight;
+    }
+    return permits * 4;
+}
+
+static enum outcome make_ready(struct reactor *reactor, const struct reload *reload) {
+    enum outcome outcome = OK;
+    for (size_t i = 0; outcome == OK && i < reload->items_count; i++)
+        if (reload->items[i].fresh != NULL)
+            outcome = open_transports(reactor, reload->items[i].fresh);
+    if (outcome == OK)
+        outcome = channel_grow(reactor->channel, channel_capacity(&reactor->orchestrator));
+    if (outcome == OK) return OK;
+    for (size_t i = 0; i < reload->items_count; i++)
+        if (reload->items[i].fresh != NULL) close_transports(reactor, reload->items[i].fresh);
+    return outcome;
+}
+
+/* All of it or nothing. */
+static enum outcome carry_out(struct reactor *reactor, struct reload *reload, uint64_t now_ns) {
+    if (reactor->orchestrator.draining) return SHUTTING_DOWN;
+    enum outcome outcome = reload_take_places(reload, &reactor->orchestrator);
+    if (outcome != OK) return outcome;
+    outcome = make_ready(reactor, reload);
+    if (outcome == OK)
+        reload_apply(reload, &reactor->orchestrator, now_ns);
+    else
+        reload_leave_places(reload, &reactor->orchestrator);
+    return outcome;
+}
+
+static void reload(struct reactor *reactor, uint64_t now_ns) {
+    reactor->reload_outcome = carry_out(reactor, reactor->reload->reload, now_ns);
+    if (reactor->reload_outcome == OK) reactor->reload->applied(reactor->reload);
+    reactor->published_ns = 0; /* who is told that it is done shall also see it */
+    reactor->settled_dirty++;
+}
+
+static void conclude_reload(struct reactor *reactor) {
+    struct reload_order *order = reactor->reload;
+    reactor->reload = NULL;
+    order->done(order, reactor->reload_outcome);
+}
+
+/* Pools that have left, once nothing refers to them. */
+static void let_go(struct reactor *reactor) {
+    struct pool *pool;
+    size_t at = 0;
+    while ((pool = orchestrator_gone(&reactor->orchestrator, &at)) != NULL) {
+        close_transports(reactor, pool);
+        orchestrator_let_go(&reactor->orchestrator, pool);
+        reactor->settled_dirty++;
     }
 }
 
@@ -182,8 +298,11 @@ static void on_before_sleep(uv_prepare_t *prepare) {
     struct reactor *reactor = prepare->data;
     uint64_t now_ns = clock_now_ns();
     if (!reactor->closing) weigh(reactor, now_ns);
+    if (reactor->reload != NULL) reload(reactor, now_ns);
     uint64_t next_ns = orchestrator_settle(&reactor->orchestrator, now_ns);
+    let_go(reactor);
     uint64_t publish_ns = publish(reactor, now_ns);
+    if (reactor->reload != NULL) conclude_reload(reactor);
     arm(reactor, publish_ns < next_ns ? publish_ns : next_ns, now_ns);
     if (orchestrator_drained(&reactor->orchestrator) && !reactor->drained_called) {
         reactor->drained_called = true;
@@ -205,57 +324,11 @@ static void on_after_sleep(uv_check_t *check) {
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-static enum outcome open_transport(struct transport **out, const struct address *address,
-                                   const struct pool_options *pool,
-                                   const struct gate_options *options) {
-    uv_loop_t *loop = &address->reactor->loop;
-    void *owner = (void *)(uintptr_t)address;
-    if (pool->isolation == ISOLATION_THREAD)
-        return thread_open(out,
-                           &(struct thread_options){.loop = loop,
-                                                    .pool = pool,
-                                                    .slot = address->slot,
-                                                    .switchboard = address->reactor->switchboard,
-                                                    .plugin_folder = options->plugin_folder,
-                                                    .run = options->thread_worker,
-                                                    .fn = on_worker,
-                                                    .owner = owner});
-    return process_open(out, &(struct process_options){.loop = loop,
-                                                       .spawner = address->reactor->spawner,
-                                                       .switchboard = address->reactor->switchboard,
-                                                       .pool = pool,
-                                                       .slot = address->slot,
-                                                       .worker_program = options->worker_program,
-                                                       .plugin_folder = options->plugin_folder,
-                                                       .fn = on_worker,
-                                                       .owner = owner});
-}
-
-static enum outcome open_transports(struct reactor *reactor, const struct gate_options *options) {
-    struct address *address = reactor->addresses;
-    for (uint32_t i = 0; i < reactor->orchestrator.pools_count; i++) {
-        struct pool *pool = &reactor->orchestrator.pools[i];
-        for (uint32_t j = 0; j < pool->options->slots_max; j++, address++) {
-            *address = (struct address){reactor, i, j};
-            enum outcome outcome =
-                open_transport(&pool->transports[j], address, pool->options, options);
-            if (outcome != OK) return outcome;
-        }
-    }
-    return OK;
-}
-
-static void close_transports(struct reactor *reactor) {
-    for (size_t i = 0; i < reactor->orchestrator.pools_count; i++) {
-        struct pool *pool = &reactor->orchestrator.pools[i];
-        for (uint32_t j = 0; j < pool->options->slots_max; j++)
-            if (pool->transports[j] != NULL) pool->transports[j]->calls->close(pool->transports[j]);
-    }
-}
-
 static void begin_close(struct reactor *reactor) {
     reactor->closing = true;
-    close_transports(reactor);
+    for (size_t i = 0; i < reactor->orchestrator.pools_count; i++)
+        if (reactor->orchestrator.pools[i] != NULL)
+            close_transports(reactor, reactor->orchestrator.pools[i]);
     switchboard_close(reactor->switchboard);
     spawner_close(reactor->spawner);
     uv_close((uv_handle_t *)&reactor->before_sleep, NULL);
@@ -275,6 +348,7 @@ static void open_hooks(struct reactor *reactor) {
 
 static void *run(void *argument) {
     struct reactor *reactor = argument;
+    pthread_setname_np(pthread_self(), "pool");
     lag_begin(&reactor->round, &reactor->loop, clock_now_ns());
     reactor->watched = watchdog_watch("pool");
     uv_run(&reactor->loop, UV_RUN_DEFAULT);
@@ -282,17 +356,6 @@ static void *run(void *argument) {
     int closed = uv_loop_close(&reactor->loop);
     assert(closed == 0);
     return NULL;
-}
-
-/* Room for every submission, and for every cancel of what they replaced since the loop last looked. */
-static size_t channel_capacity(const struct gate_options *options) {
-    size_t permits = 16;
-    for (size_t i = 0; i < options->pools_count; i++) {
-        const struct pool_options *pool = &options->pools[i];
-        permits +=
-            pool->queue.capacity + pool->queue.reserve + (size_t)pool->slots_max * pool->inflight;
-    }
-    return permits * 4;
 }
 
 static void reactor_free(struct reactor *reactor) {
@@ -313,28 +376,30 @@ static enum outcome open_events(struct reactor *reactor) {
 /* What runs before the thread does; a failure here is fatal at start and leaves the loop to the end of
  * the program. */
 static enum outcome prepare(struct reactor *reactor, const struct gate_options *options) {
-    uint64_t seed = clock_now_ns();
-    ssize_t filled = getrandom(&seed, sizeof seed, GRND_NONBLOCK);
+    reactor->options = *options;
+    reactor->seed = clock_now_ns();
+    ssize_t filled = getrandom(&reactor->seed, sizeof reactor->seed, GRND_NONBLOCK);
     (void)filled; /* the time is seed enough for jitter */
     enum outcome outcome = open_events(reactor);
     if (outcome != OK) return outcome;
     outcome = orchestrator_init(&reactor->orchestrator, options->pools, options->pools_count,
-                                options->memory_limit_bytes, reactor->events, seed, clock_now_ns());
+                                options->memory_limit_bytes, reactor->events, reactor->seed,
+                                clock_now_ns());
     if (outcome != OK) return outcome;
-    for (size_t i = 0; i < options->pools_count; i++)
-        reactor->slots_count += options->pools[i].slots_max;
-    reactor->addresses = calloc(reactor->slots_count, sizeof *reactor->addresses);
+    reactor->addresses = calloc(reactor->orchestrator.places, sizeof(struct address *));
     if (reactor->addresses == NULL || uv_loop_init(&reactor->loop) != 0) return MEMORY_EXHAUSTED;
     outcome = publisher_open(&reactor->publisher, &reactor->orchestrator);
     if (outcome != OK) return outcome;
-    outcome = channel_open(&reactor->channel, &reactor->loop, channel_capacity(options),
-                           on_messages, reactor);
+    outcome = channel_open(&reactor->channel, &reactor->loop,
+                           channel_capacity(&reactor->orchestrator), on_messages, reactor);
     if (outcome != OK) return outcome;
     /* Before the loop's own hooks, so that it wakes workers behind them. */
     outcome = switchboard_open(&reactor->switchboard, &reactor->loop);
     if (outcome != OK) return outcome;
-    outcome = spawner_open(&reactor->spawner, &reactor->loop, reactor->slots_count * 2 + 2);
-    return outcome != OK ? outcome : open_transports(reactor, options);
+    outcome = spawner_open(&reactor->spawner, &reactor->loop);
+    for (size_t i = 0; outcome == OK && i < reactor->orchestrator.pools_count; i++)
+        outcome = open_transports(reactor, reactor->orchestrator.pools[i]);
+    return outcome;
 }
 
 enum outcome reactor_open(struct reactor **out, const struct gate_options *options) {
@@ -379,14 +444,32 @@ void reactor_drain(struct reactor *reactor, uint64_t until_ns, gate_drained_fn *
     channel_try_send(reactor->channel, (struct message){.kind = MESSAGE_DRAIN});
 }
 
+void reactor_reload(struct reactor *reactor, struct reload_order *order) {
+    enum outcome sent = channel_try_send(
+        reactor->channel, (struct message){.kind = MESSAGE_RELOAD, .pointer = order});
+    if (sent != OK) order->done(order, sent);
+}
+
 void reactor_close(struct reactor *reactor) {
     channel_try_send(reactor->channel, (struct message){.kind = MESSAGE_CLOSE});
     pthread_join(reactor->thread, NULL);
     reactor_free(reactor);
 }
 
+_Atomic uint32_t *reactor_holds(struct reactor *reactor, uint32_t pool) {
+    return &reactor->orchestrator.holds[pool];
+}
+
+size_t reactor_places(const struct reactor *reactor) {
+    return reactor->orchestrator.places;
+}
+
+uint64_t reactor_seed(const struct reactor *reactor) {
+    return reactor->seed;
+}
+
 struct admission *reactor_admission(struct reactor *reactor, uint32_t pool) {
-    return &reactor->orchestrator.pools[pool].admission;
+    return &reactor->orchestrator.pools[pool]->admission;
 }
 
 struct publisher *reactor_publisher(struct reactor *reactor) {

@@ -104,11 +104,15 @@ struct snapshot {
         double utilization, stall_percent; /* stall negative: unknown */
         enum pressure pressure;
     } memory;
+    uint32_t abandoned;   /* threads that hung and were left behind, by all pools there ever were */
     uint64_t events_lost; /* by listeners that were too slow */
     uint64_t loop_lag_max_ns;
     struct histogram loop_lag;
-    size_t pools_count;
+    size_t pools_count; /* that have a name now, in the configuration's order */
     const struct pool_snapshot *pools;
 };
+
+/* NULL when there is none of that name. */
+const struct pool_snapshot *snapshot_find(const struct snapshot *snapshot, const char *name);
 
 #endif

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Two boxes: producers fill one under the lock while the consumer reads the other without it. */
 struct channel {
@@ -55,6 +56,27 @@ enum outcome channel_open(struct channel **out, uv_loop_t *loop, size_t capacity
     }
     channel->wake.data = channel;
     *out = channel;
+    return OK;
+}
+
+enum outcome channel_grow(struct channel *channel, size_t capacity) {
+    if (capacity <= channel->capacity) return OK;
+    struct message *filling = malloc(capacity * sizeof *filling);
+    struct message *reading = malloc(capacity * sizeof *reading);
+    if (filling == NULL || reading == NULL) {
+        free(filling);
+        free(reading);
+        return MEMORY_EXHAUSTED;
+    }
+    free(channel->reading); /* nobody reads it now */
+    channel->reading = reading;
+    pthread_mutex_lock(&channel->lock);
+    memcpy(filling, channel->filling, channel->count * sizeof *filling);
+    struct message *small = channel->filling;
+    channel->filling = filling;
+    channel->capacity = capacity;
+    pthread_mutex_unlock(&channel->lock);
+    free(small);
     return OK;
 }
 

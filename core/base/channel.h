@@ -25,6 +25,8 @@ typedef void channel_fn(void *owner, const struct message *batch, size_t count);
 
 enum outcome channel_open(struct channel **out, uv_loop_t *loop, size_t capacity, channel_fn *fn,
                           void *owner);
+/* Room for so many from now on, if it is more; not from within fn. MEMORY_EXHAUSTED: it stays as it is. */
+enum outcome channel_grow(struct channel *channel, size_t capacity);
 enum outcome channel_try_send(struct channel *channel, struct message message);
 /* Refuses from here on, hands the rest to fn, and frees the channel once the loop has closed its
  * wake-up handle. Nobody may call try_send after channel_close returned. */

@@ -63,7 +63,7 @@ typedef void request_done_fn(struct request *request);
 
 struct request {
     /* Set by the front end before gate_submit. */
-    uint32_t pool; /* index of the pool in the gate's order */
+    uint32_t pool; /* number of the pool, as gate_hold_pool gave it */
     enum priority priority;
     uint64_t arrived_ns;    /* end of its headers; deadline and queue time run from here */
     uint64_t deadline_ns;   /* CLOCK_NEVER: none */

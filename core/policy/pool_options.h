@@ -1,5 +1,5 @@
 /* pool_options - what a pool is made of: the configuration's pools[] in the units of the core.
- * thread: constant once the gate is open; texts live as long as the gate.
+ * thread: constant once the gate has it; texts live as long as the gate. A reload brings others.
  * owns:   nothing: the one who filled it keeps the texts.
  * fails:  never. */
 #ifndef CORE_POLICY_POOL_OPTIONS_H

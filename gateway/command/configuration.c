@@ -27,14 +27,19 @@ int configuration_options(struct configuration *configuration, int argc, char **
     return status;
 }
 
-int configuration_load(struct configuration *configuration) {
+enum outcome configuration_read(const struct configuration *configuration, struct config **out,
+                                FILE *errors) {
     const struct config_source source = {
         .file = configuration->file,
         .environment = (const char *const *)environ,
-        .settings = configuration->settings,
+        .settings = (const char *const *)configuration->settings,
         .allow_chaos = configuration->allow_chaos,
     };
-    switch (config_load(&configuration->config, &source, stderr)) {
+    return config_load(out, &source, errors);
+}
+
+int configuration_load(struct configuration *configuration) {
+    switch (configuration_read(configuration, &configuration->config, stderr)) {
     case OK: return -1;
     case MEMORY_EXHAUSTED: fprintf(stderr, "poolgate: out of memory\n"); return EXIT_FAILURE;
     default: return EXIT_USAGE;

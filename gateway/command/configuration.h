@@ -18,7 +18,10 @@ struct configuration {
  * status. */
 int configuration_options(struct configuration *configuration, int argc, char **argv,
                           const char *usage);
-/* The same way. */
+/* What its sources say now; as config_load. */
+enum outcome configuration_read(const struct configuration *configuration, struct config **out,
+                                FILE *errors);
+/* The same way as configuration_options. */
 int configuration_load(struct configuration *configuration);
 void configuration_free(struct configuration *configuration);
 

@@ -21,6 +21,7 @@ static sigset_t handled(void) {
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGCHLD);
     return set;
 }
@@ -32,6 +33,8 @@ void lifetime_block_signals(void) {
 
 struct lifetime {
     int signals, drained;
+    struct reconfigure *reconfigure; /* NULL once it is too late */
+    bool ends, said_late;
     unsigned signals_seen;
     bool skip_grace, is_drained;
 };
@@ -47,11 +50,24 @@ static void reap_adopted(void) {
     }
 }
 
+static void on_hangup(struct lifetime *life) {
+    if (!life->ends && life->reconfigure != NULL) {
+        reconfigure_ask(life->reconfigure);
+    } else if (!life->said_late) {
+        life->said_late = true;
+        log_event(LOG_WARN, "reload_ignored", LOG_STR("why", "the gateway is ending"));
+    }
+}
+
 static void on_signal(struct lifetime *life) {
     struct signalfd_siginfo info;
     if (read(life->signals, &info, sizeof info) != sizeof info) return;
     if (info.ssi_signo == SIGCHLD) {
         reap_adopted();
+        return;
+    }
+    if (info.ssi_signo == SIGHUP) {
+        on_hangup(life);
         return;
     }
     life->signals_seen++;
@@ -64,19 +80,22 @@ static void on_signal(struct lifetime *life) {
 
 /* Waits for a signal or the end of the drain, at most until the given time. */
 static void wait_until(struct lifetime *life, uint64_t until_ns) {
+    int reloaded = life->reconfigure != NULL ? reconfigure_fd(life->reconfigure) : -1;
     struct pollfd fds[] = {{.fd = life->signals, .events = POLLIN},
-                           {.fd = life->drained, .events = POLLIN}};
+                           {.fd = life->drained, .events = POLLIN},
+                           {.fd = reloaded, .events = POLLIN}};
     int wait_ms = -1;
     if (until_ns != CLOCK_NEVER) {
         uint64_t now_ns = clock_now_ns();
         uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns) / CLOCK_MS + 1 : 0;
         wait_ms = left_ms < 1000 ? (int)left_ms : 1000;
     }
-    if (poll(fds, 2, wait_ms) < 0) {
+    if (poll(fds, 3, wait_ms) < 0) {
         assert(errno == EINTR);
         return;
     }
     if (fds[0].revents != 0) on_signal(life);
+    if (fds[2].revents != 0) reconfigure_conclude(life->reconfigure);
     uint64_t drains;
     if (fds[1].revents != 0 && read(life->drained, &drains, sizeof drains) == sizeof drains)
         life->is_drained = true;
@@ -127,11 +146,22 @@ static uint64_t time_for_replies(uint64_t until_ns) {
     return left_ns > REPLIES_NS ? left_ns : REPLIES_NS;
 }
 
+static void serve_until_signal(struct lifetime *life) {
+    while (life->signals_seen == 0) {
+        wait_until(life, reconfigure_due_ns(life->reconfigure));
+        if (life->signals_seen == 0) reconfigure_run(life->reconfigure, clock_now_ns());
+    }
+    life->ends = true;
+}
+
 void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  uint64_t grace_ns, uint64_t timeout_ns) {
+                  struct reconfigure *reconfigure) {
     struct lifetime life;
     lifetime_open(&life);
-    while (life.signals_seen == 0) wait_until(&life, CLOCK_NEVER);
+    life.reconfigure = reconfigure;
+    serve_until_signal(&life);
+    uint64_t grace_ns = reconfigure_grace_ns(reconfigure);
+    uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
     uint64_t began_ns = clock_now_ns(), until_ns = clock_add(began_ns, timeout_ns);
     uint64_t grace_until_ns = clock_add(began_ns, grace_ns < timeout_ns ? grace_ns : timeout_ns);
     http_server_drain(http);

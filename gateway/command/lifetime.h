@@ -6,14 +6,15 @@
 #define GATEWAY_COMMAND_LIFETIME_H
 
 #include "core/gate.h"
+#include "gateway/command/reconfigure.h"
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 
-/* SIGTERM, SIGINT and SIGCHLD wait to be read; before the first thread starts. */
+/* SIGTERM, SIGINT, SIGHUP and SIGCHLD wait to be read; before the first thread starts. */
 void lifetime_block_signals(void);
-/* Serves until a signal, then drains the gate and closes both front ends. */
+/* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures. */
 void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  uint64_t grace_ns, uint64_t timeout_ns);
+                  struct reconfigure *reconfigure);
 /* Drains a gate that no front end uses. */
 void lifetime_drain(struct gate *gate, uint64_t timeout_ns);
 

@@ -1,9 +1,11 @@
 #include "gateway/command/command.h"
 #include "gateway/command/configuration.h"
 #include "gateway/command/lifetime.h"
+#include "gateway/command/reconfigure.h"
 
 #include "core/base/log.h"
 #include "core/gate.h"
+#include "core/watchdog.h"
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 #include "gateway/memory_limit.h"
@@ -27,7 +29,10 @@ const char serve_usage[] =
     "POOLGATE_HTTP_LISTEN) and, above all, by --set http.listen=127.0.0.1:0.\n"
     "SIGTERM: not ready at once, serves drain.grace more, finishes what was accepted, ends with "
     "0.\n"
-    "A second signal, or SIGINT, skips the grace; a third ends at once.\n";
+    "A second signal, or SIGINT, skips the grace; a third ends at once.\n"
+    "SIGHUP: reads the configuration again; only the pools that it changes are touched. One with "
+    "a\n"
+    "mistake is refused, with its mistakes in the log, and nothing changes.\n";
 
 struct gateway {
     struct configuration configuration;
@@ -37,6 +42,7 @@ struct gateway {
     struct metrics *metrics;
     struct http_server *http;
     struct rpc_server *rpc;
+    struct reconfigure *reconfigure;
 };
 
 /* Beside the executable as it was built, or below ../lib/poolgate as it is installed. */
@@ -77,6 +83,7 @@ static bool open_gate(struct gateway *gateway) {
         .worker_program = gateway->worker_program,
         .plugin_folder = gateway->plugin_folder,
         .thread_worker = thread_host_run,
+        .memory_limit_bytes = memory_limit_bytes(&config->memory_limit),
     };
     /* Slots are the parallelism; before any plug-in loads OpenMP into this process. */
     setenv("OMP_THREAD_LIMIT", "1", 0);
@@ -88,12 +95,11 @@ static bool open_gate(struct gateway *gateway) {
 
 static bool open_http(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
-    if (metrics_open(&gateway->metrics, config->pools_count) != OK) return false;
+    if (metrics_open(&gateway->metrics) != OK) return false;
     const struct http_server_options options = {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
         .config = config,
-        .memory_limit_bytes = memory_limit_bytes(&config->memory_limit),
     };
     enum outcome outcome = http_server_open(&gateway->http, &options);
     if (outcome == OK) return true;
@@ -128,7 +134,12 @@ static void raise_descriptor_limit(void) {
 static bool open_all(struct gateway *gateway) {
     if (!find_workers(gateway) || !open_gate(gateway)) return false;
     bool http = open_http(gateway);
-    if (http && open_grpc(gateway)) return true;
+    if (http && open_grpc(gateway)) {
+        enum outcome outcome =
+            reconfigure_open(&gateway->reconfigure, gateway->gate, &gateway->configuration);
+        if (outcome == OK) return true;
+        rpc_server_close(gateway->rpc, 0);
+    }
     lifetime_drain(gateway->gate, 0);
     if (http) http_server_close(gateway->http, 0);
     gate_close(gateway->gate);
@@ -137,8 +148,7 @@ static bool open_all(struct gateway *gateway) {
 
 static uint32_t abandoned_threads(struct gate *gate) {
     const struct snapshot *snapshot = gate_snapshot(gate);
-    uint32_t abandoned = 0;
-    for (size_t i = 0; i < snapshot->pools_count; i++) abandoned += snapshot->pools[i].abandoned;
+    uint32_t abandoned = snapshot->abandoned;
     gate_snapshot_release(gate, snapshot);
     return abandoned;
 }
@@ -146,10 +156,12 @@ static uint32_t abandoned_threads(struct gate *gate) {
 static int serve(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN); /* what other servers take for "open the log again" must not end it */
     lifetime_block_signals();
     raise_descriptor_limit();
     if (log_open(STDERR_FILENO, config->log.level, config->log.format) != OK) return EXIT_FAILURE;
-    if (!open_all(gateway)) {
+    if (watchdog_open() != OK || !open_all(gateway)) {
+        watchdog_close();
         log_close();
         return EXIT_FAILURE;
     }
@@ -157,10 +169,10 @@ static int serve(struct gateway *gateway) {
               LOG_STR("grpc", rpc_server_address(gateway->rpc)),
               LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
               LOG_INT("pid", getpid()));
-    lifetime_run(gateway->gate, gateway->http, gateway->rpc, config->drain.grace_ns,
-                 config->drain.timeout_ns);
+    lifetime_run(gateway->gate, gateway->http, gateway->rpc, gateway->reconfigure);
     uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
+    watchdog_close();
     log_event(LOG_INFO, "stopped", LOG_UINT("abandoned_threads", abandoned));
     log_close();
     /* What an abandoned thread still uses must not be torn down under it. */
@@ -174,6 +186,7 @@ int command_serve(int argc, char **argv) {
     if (status < 0) status = configuration_load(&gateway.configuration);
     if (status < 0) status = serve(&gateway);
     metrics_close(gateway.metrics);
+    reconfigure_close(gateway.reconfigure);
     free(gateway.pools);
     configuration_free(&gateway.configuration);
     return status;

@@ -94,8 +94,8 @@ static enum outcome apply_layers(struct draft *draft, const struct config_source
     if (outcome != OK) return outcome;
     rules_check(draft, source->allow_chaos);
     if (draft->scope.report->mistakes > 0) return INVALID_REQUEST;
-    rules_derive(draft);
-    return draft_finish(draft);
+    outcome = rules_derive(draft);
+    return outcome == OK ? draft_finish(draft) : outcome;
 }
 
 enum outcome config_load(struct config **out, const struct config_source *source, FILE *errors) {

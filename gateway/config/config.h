@@ -1,5 +1,5 @@
 /* config - everything that the contract's YAML, the environment and --set can say, checked.
- * thread: loaded once by main; constant afterwards, read from any thread.
+ * thread: loaded by main, at the start and for each reload; constant afterwards, read from any thread.
  * owns:   config_free releases every text; pools[i].core points into them.
  * fails:  config_load returns INVALID_REQUEST and has written one line per mistake to `errors`:
  *         FILE:LINE: KEY: what is wrong, what is allowed. MEMORY_EXHAUSTED. */
@@ -34,7 +34,6 @@ struct tls_config {
 enum half_close { HALF_CLOSE_CANCEL, HALF_CLOSE_KEEP };
 enum http_guard { GUARD_STANDARD, GUARD_STRICT };
 enum sandbox { SANDBOX_NONE, SANDBOX_STANDARD, SANDBOX_STRICT };
-enum overload { OVERLOAD_SHED, OVERLOAD_CODEL, OVERLOAD_NONE };
 enum trust { TRUST_DEFAULT, TRUST_YES, TRUST_NO };
 
 /* A size that may be a share of what the machine has: percent != 0 wins over bytes. */
@@ -45,20 +44,8 @@ struct share {
 
 struct pool_config {
     struct pool_options core; /* complete; max_reply_bytes is http.max_body */
-    uint32_t staged;
-    char *cpus; /* "any", "auto" or a list such as "0-3,8" */
     uint32_t reserve_percent;
-    uint64_t aging_ns, dedup_ns, batch_delay_ns, deep_ns, stall_ns;
-    uint32_t batch_max;
-    bool fair;
-    enum overload overload;
-    struct {
-        uint32_t failures, probes, successes;
-        uint64_t open_ns;
-    } breaker;
-    struct {
-        uint64_t requests, memory_bytes;
-    } recycle;
+    uint64_t stall_ns;
     enum sandbox sandbox;
 };
 
@@ -104,7 +91,7 @@ struct config {
         enum log_level level;
         enum log_format format;
     } log;
-    const struct pair *chaos; /* fault names and rates, as written; only with allow_chaos */
+    const struct pair *chaos; /* as written, with seed; pools[i].core.chaos is what came of it */
     size_t chaos_count;
     struct pool_config *pools;
     size_t pools_count;

@@ -1,5 +1,8 @@
 #include "gateway/config/rules.h"
 
+#include "core/policy/chaos.h"
+
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -145,21 +148,105 @@ static void check_pool(const struct draft *draft, const struct pool_draft *pool)
     check_available(scope);
 }
 
+static void blame_chaos(const struct scope *scope, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* One entry of the map. */
+static void blame_chaos(const struct scope *scope, const char *name, const char *format, ...) {
+    char path[KEY_BYTES + 8], text[CHAOS_ERROR_BYTES];
+    snprintf(path, sizeof path, "chaos.%s", name);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    report_mistake(scope->report, &scope_setting(scope, "chaos")->origin, scope->prefix, path, "%s",
+                   text);
+}
+
+/* What befalls a thread befalls the gateway. */
+static void check_thread_chaos(const struct scope *scope, const char *name,
+                               const struct chaos_options *chaos) {
+    for (int i = 0; i < CHAOS_NONE; i++) {
+        if (i == CHAOS_DELAY || i == CHAOS_SLOW_LOAD || chaos->faults[i].rate == 0) continue;
+        blame_chaos(scope, name,
+                    "%s would take the gateway along, allowed with isolation: thread are delay and "
+                    "slow-load",
+                    chaos_name((enum chaos_fault)i));
+    }
+}
+
+/* "seed=42 ", or nothing where the pool's faults name a seed of their own. */
+static const char *seed_of(const struct config *config, const struct chaos_options *own) {
+    for (size_t i = 0; i < config->chaos_count && !own->seeded; i++)
+        if (strcmp(config->chaos[i].name, "seed") == 0) return config->chaos[i].value;
+    return NULL;
+}
+
+static void check_faults(const struct draft *draft, const struct pair *faults) {
+    const struct scope *scope = &draft->scope;
+    const struct pool_draft *pool = draft_find_pool(draft, faults->name, strlen(faults->name));
+    struct chaos_options chaos;
+    char error[CHAOS_ERROR_BYTES];
+    if (pool == NULL)
+        blame_chaos(scope, faults->name,
+                    "there is no such pool, allowed are seed and the names of pools");
+    else if (chaos_parse(&chaos, faults->value, error) != OK)
+        blame_chaos(scope, faults->name, "%s", error);
+    else if (pool->config.core.worker.plugin == NULL)
+        blame_chaos(scope, faults->name,
+                    "a command does not inject faults, allowed are pools with a plugin");
+    else if (pool->config.core.isolation == ISOLATION_THREAD)
+        check_thread_chaos(scope, faults->name, &chaos);
+}
+
+static void check_chaos(const struct draft *draft, bool allowed) {
+    const struct config *config = draft->config;
+    if (config->chaos_count > 0 && !allowed) {
+        blame(&draft->scope, "chaos",
+              "faults are asked for, allowed is nothing without --allow-chaos");
+        return;
+    }
+    for (size_t i = 0; i < config->chaos_count; i++) {
+        const char *value = config->chaos[i].value;
+        size_t digits = strspn(value, "0123456789");
+        if (strcmp(config->chaos[i].name, "seed") != 0)
+            check_faults(draft, &config->chaos[i]);
+        else if (digits == 0 || digits > 18 || value[digits] != '\0')
+            blame_chaos(&draft->scope, "seed",
+                        "%s is not a seed, allowed is a whole number of at most 18 digits",
+                        report_quote(value).text);
+    }
+}
+
 void rules_check(struct draft *draft, bool allow_chaos) {
     const struct config *config = draft->config;
     const struct scope *scope = &draft->scope;
     check_doors(draft);
     expect_order(scope, "drain.grace", config->drain.grace_ns, "drain.timeout",
                  config->drain.timeout_ns);
-    if (config->chaos_count > 0 && !allow_chaos)
-        blame(scope, "chaos", "faults are asked for, allowed is nothing without --allow-chaos");
+    check_chaos(draft, allow_chaos);
     if (scope_setting(scope, "pools")->origin.name == NULL)
         blame(scope, "pools", "is missing, allowed is a list of at least one pool");
     check_available(scope);
     for (size_t i = 0; i < draft->pools_count; i++) check_pool(draft, draft->pools[i]);
 }
 
-void rules_derive(struct draft *draft) {
+static enum outcome derive_chaos(struct draft *draft, const struct pair *faults) {
+    struct chaos_options own;
+    char error[CHAOS_ERROR_BYTES];
+    enum outcome sound = chaos_parse(&own, faults->value, error);
+    assert(sound == OK); /* it was checked */
+    const char *seed = seed_of(draft->config, &own);
+    size_t bytes = strlen(faults->value) + (seed != NULL ? strlen(seed) : 0) + sizeof "seed= ";
+    char *text = arena_take(draft->scope.arena, bytes);
+    if (text == NULL) return MEMORY_EXHAUSTED;
+    snprintf(text, bytes, "%s%s%s%s", seed != NULL ? "seed=" : "", seed != NULL ? seed : "",
+             seed != NULL ? " " : "", faults->value);
+    draft_find_pool(draft, faults->name, strlen(faults->name))->config.core.chaos = text;
+    return OK;
+}
+
+enum outcome rules_derive(struct draft *draft) {
     for (size_t i = 0; i < draft->pools_count; i++) {
         struct pool_config *pool = &draft->pools[i]->config;
         struct pool_options *core = &pool->core;
@@ -171,4 +258,10 @@ void rules_derive(struct draft *draft) {
         if (core->worker.command != NULL && core->worker.command[0] == NULL)
             core->worker.command = NULL;
     }
+    const struct config *config = draft->config;
+    enum outcome outcome = OK;
+    for (size_t i = 0; i < config->chaos_count && outcome == OK; i++)
+        if (strcmp(config->chaos[i].name, "seed") != 0)
+            outcome = derive_chaos(draft, &config->chaos[i]);
+    return outcome;
 }

@@ -44,7 +44,7 @@ struct call {
     char id[CALL_ID_BYTES];
 
     /* An invocation's own. */
-    uint32_t pool;
+    uint32_t pool;       /* held while the call is open; GATE_NO_POOL: none was found */
     uint64_t request_id; /* the gate's name of it while a pool has it */
     uint64_t expires_ns; /* when the pool gives it up */
     struct request *answer;

@@ -1,6 +1,8 @@
 #include "gateway/grpc/door.h"
 
 #include "core/base/channel.h"
+#include "core/base/clock.h"
+#include "core/watchdog.h"
 #include "gateway/edge/edge.h"
 #include "gateway/grpc/connections.h"
 
@@ -28,8 +30,11 @@ struct door {
     struct edge *edge;
     struct channel *channel;
     uv_loop_t loop;
+    uv_prepare_t prepare;
+    uv_check_t check;
     uv_sem_t stopped;
     pthread_t thread;
+    struct watchdog_loop *watched;
     struct connections connections;
     char address[80];
 };
@@ -88,6 +93,8 @@ static void finish(struct door *door) {
     }
     edge_close(door->edge);
     channel_close(door->channel);
+    uv_close((uv_handle_t *)&door->prepare, NULL);
+    uv_close((uv_handle_t *)&door->check, NULL);
 }
 
 static void on_messages(void *owner, const struct message *batch, size_t count) {
@@ -102,10 +109,30 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
     }
 }
 
+static void on_prepare(uv_prepare_t *prepare) {
+    const struct door *door = prepare->data;
+    watchdog_leave(door->watched, clock_now_ns());
+}
+
+static void on_check(uv_check_t *check) {
+    const struct door *door = check->data;
+    watchdog_enter(door->watched, clock_now_ns());
+}
+
+static void start_handles(struct door *door) {
+    uv_prepare_init(&door->loop, &door->prepare);
+    uv_check_init(&door->loop, &door->check);
+    door->prepare.data = door->check.data = door;
+    uv_prepare_start(&door->prepare, on_prepare);
+    uv_check_start(&door->check, on_check);
+}
+
 static void *door_main(void *owner) {
     struct door *door = owner;
     pthread_setname_np(pthread_self(), "grpc-door");
+    door->watched = watchdog_watch("grpc-door");
     uv_run(&door->loop, UV_RUN_DEFAULT);
+    watchdog_unwatch(door->watched);
     return NULL;
 }
 
@@ -161,6 +188,7 @@ static enum outcome open_parts(struct door **out, struct door *door, const struc
         channel_close(door->channel);
         return outcome;
     }
+    start_handles(door);
     *out = door;
     if (pthread_create(&door->thread, NULL, door_main, door) == 0) return OK;
     *out = NULL;

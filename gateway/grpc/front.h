@@ -29,7 +29,7 @@ struct grpc_front {
     _Atomic bool draining; /* not ready */
     _Atomic bool stopping; /* no call is waited for any more */
     struct door *door;
-    struct byte_account *accounts; /* one per pool */
+    struct byte_account *accounts; /* of the pool with each number */
     struct open_calls calls;
 };
 

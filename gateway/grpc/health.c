@@ -10,18 +10,20 @@
 #define POOL_PREFIX     "pool/"
 #define SERVICE_BYTES   256
 
-bool health_find_service(const struct gate *gate, const char *service, uint32_t *pool) {
-    *pool = HEALTH_ALL_POOLS;
+bool health_find_service(const struct snapshot *snapshot, const char *service,
+                         const struct pool_snapshot **pool) {
+    *pool = NULL;
     if (service[0] == '\0' || strcmp(service, GATEWAY_SERVICE) == 0) return true;
     if (strncmp(service, POOL_PREFIX, strlen(POOL_PREFIX)) != 0) return false;
-    return gate_find_pool(gate, service + strlen(POOL_PREFIX), pool);
+    *pool = snapshot_find(snapshot, service + strlen(POOL_PREFIX));
+    return *pool != NULL;
 }
 
 /* The rule of /readyz: only pools that are required count, unless one is asked for by name. */
 static bool serves(const struct grpc_front *front, const struct snapshot *snapshot,
-                   uint32_t asked) {
+                   const struct pool_snapshot *asked) {
     if (atomic_load(&front->draining) || snapshot->draining) return false;
-    if (asked != HEALTH_ALL_POOLS) return probe_pool_serves(&snapshot->pools[asked]);
+    if (asked != NULL) return probe_pool_serves(asked);
     for (size_t i = 0; i < snapshot->pools_count; i++)
         if (snapshot->pools[i].required && !probe_pool_serves(&snapshot->pools[i])) return false;
     return true;
@@ -31,22 +33,24 @@ void health_check(struct call *call) {
     struct grpc_front *front = call->queue->front;
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     struct message_page page;
-    uint32_t pool;
+    const struct pool_snapshot *pool;
     const char *service = message_only_text(call->message, &page, SERVICE_BYTES);
     if (service == NULL) {
         call_refuse(call, &(struct refused){.outcome = INVALID_REQUEST,
                                             .detail = "the message does not name a service"});
         return;
     }
-    if (!health_find_service(front->gate, service, &pool)) {
+    const struct snapshot *snapshot = gate_snapshot(front->gate);
+    bool found = health_find_service(snapshot, service, &pool);
+    if (found)
+        response.status =
+            serves(front, snapshot, pool)
+                ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+                : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
+    gate_snapshot_release(front->gate, snapshot);
+    if (found)
+        call_reply_packed(call, &response.base);
+    else
         call_refuse(call,
                     &(struct refused){.outcome = NOT_FOUND, .detail = "there is no such service"});
-        return;
-    }
-    const struct snapshot *snapshot = gate_snapshot(front->gate);
-    response.status = serves(front, snapshot, pool)
-                          ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-                          : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
-    gate_snapshot_release(front->gate, snapshot);
-    call_reply_packed(call, &response.base);
 }

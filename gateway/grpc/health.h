@@ -10,9 +10,9 @@
 
 void health_check(struct call *call);
 
-/* The pools that a service's name stands for: "" and "poolgate.v1.Gateway" all of them, "pool/NAME"
- * one. False when there is no such service. */
-#define HEALTH_ALL_POOLS UINT32_MAX
-bool health_find_service(const struct gate *gate, const char *service, uint32_t *pool);
+/* The pools that a service's name stands for: "" and "poolgate.v1.Gateway" all of them (*pool is NULL),
+ * "pool/NAME" one. False when there is no such service. */
+bool health_find_service(const struct snapshot *snapshot, const char *service,
+                         const struct pool_snapshot **pool);
 
 #endif

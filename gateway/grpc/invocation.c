@@ -88,6 +88,10 @@ static const char *traceparent_of(const struct call *call, char out[TRACEPARENT_
     return traceparent_checked(out);
 }
 
+static const char *tenant_of(const struct call *call, const struct invoke_request *asked) {
+    return call->queue->front->trust_tenant ? asked->tenant : NULL;
+}
+
 static enum outcome make_request(struct request **out, struct call *call,
                                  const struct invoke_request *asked) {
     char traceparent[TRACEPARENT_BYTES];
@@ -95,7 +99,7 @@ static enum outcome make_request(struct request **out, struct call *call,
         .request_id = call->id,
         .content_type = asked->content_type,
         .operation = asked->operation,
-        .tenant = call->queue->front->trust_tenant ? asked->tenant : NULL,
+        .tenant = tenant_of(call, asked),
         .batch_key = asked->batch_key,
         .traceparent = traceparent_of(call, traceparent),
         .metadata = asked->metadata,
@@ -117,10 +121,14 @@ static enum outcome submit(struct call *call, const struct invoke_request *asked
     struct gate *gate = call->queue->front->gate;
     struct request *request;
     uint32_t pool;
-    if (!gate_find_pool(gate, asked->pool, &pool)) return NO_SUCH_POOL;
+    if (!gate_hold_pool(gate, asked->pool, &pool)) return NO_SUCH_POOL;
     call->pool = pool;
     call->expires_ns = expiry_of(call);
-    enum outcome outcome = gate_would_admit(gate, pool, asked->priority, &refused->retry_after_ns);
+    const struct gate_ask ask = {.pool = pool,
+                                 .priority = asked->priority,
+                                 .tenant = tenant_of(call, asked),
+                                 .deadline_ns = call->expires_ns};
+    enum outcome outcome = gate_would_admit(gate, &ask, &refused->retry_after_ns);
     if (outcome == OK) outcome = make_request(&request, call, asked);
     if (outcome != OK) return outcome;
     outcome = take_payload(&request->body, call, asked->payload, refused);
@@ -148,12 +156,21 @@ static enum outcome read_and_submit(struct call *call, struct refused *refused) 
     return submit(call, &asked, refused);
 }
 
+/* The call has nothing to do with its pool any more. */
+static void conclude(struct call *call, enum outcome outcome) {
+    struct gate *gate = call->queue->front->gate;
+    bool known = call->pool != GATE_NO_POOL;
+    metrics_answered(call->queue->front->metrics, known ? gate_pool(gate, call->pool)->name : "",
+                     FRONTEND_GRPC, outcome);
+    if (known) gate_let_go_pool(gate, call->pool);
+}
+
 void invocation_begin(struct call *call) {
     struct refused refused = {.detail = NULL};
-    call->pool = METRICS_NO_POOL;
+    call->pool = GATE_NO_POOL;
     refused.outcome = read_and_submit(call, &refused);
     if (refused.outcome == OK) return; /* invocation_answered comes, on this thread */
-    metrics_answered(call->queue->front->metrics, call->pool, FRONTEND_GRPC, refused.outcome);
+    conclude(call, refused.outcome);
     call_refuse(call, &refused);
 }
 
@@ -175,8 +192,7 @@ static void reply(struct call *call, const struct request *request) {
     if (request->outcome == OK)
         refused.outcome = invoke_response_make(&message, request, pool->name);
     bool missed = refused.outcome == OK && call->is_closed; /* nobody is there to have it */
-    metrics_answered(call->queue->front->metrics, call->pool, FRONTEND_GRPC,
-                     missed ? CANCELLED : refused.outcome);
+    conclude(call, missed ? CANCELLED : refused.outcome);
     if (message != NULL)
         call_reply(call, message);
     else

@@ -1,5 +1,6 @@
 #include "gateway/grpc/pools.h"
 
+#include "core/base/clock.h"
 #include "gateway/grpc/message.h"
 #include "gateway/grpc/pool_state.h"
 
@@ -15,7 +16,7 @@ static void reply_list(struct call *call, const struct snapshot *snapshot) {
         call_refuse(call, &(struct refused){.outcome = MEMORY_EXHAUSTED});
     } else {
         for (size_t i = 0; i < snapshot->pools_count; i++) {
-            pool_state_fill(&states[i], &snapshot->pools[i]);
+            pool_state_fill(&states[i], &snapshot->pools[i], clock_now_ns());
             pointers[i] = &states[i].message;
         }
         list.pools = pointers;
@@ -37,19 +38,19 @@ void pools_get(struct call *call) {
     struct gate *gate = call->queue->front->gate;
     struct message_page page;
     struct pool_state state;
-    uint32_t pool;
     const char *name = message_only_text(call->message, &page, POOL_NAME_BYTES);
     if (name == NULL) {
         call_refuse(call, &(struct refused){.outcome = INVALID_REQUEST,
                                             .detail = "the message does not name a pool"});
         return;
     }
-    if (!gate_find_pool(gate, name, &pool)) {
-        call_refuse(call, &(struct refused){.outcome = NO_SUCH_POOL});
-        return;
-    }
     const struct snapshot *snapshot = gate_snapshot(gate);
-    pool_state_fill(&state, &snapshot->pools[pool]);
-    call_reply_packed(call, &state.message.base);
+    const struct pool_snapshot *pool = snapshot_find(snapshot, name);
+    if (pool != NULL) {
+        pool_state_fill(&state, pool, clock_now_ns());
+        call_reply_packed(call, &state.message.base);
+    } else {
+        call_refuse(call, &(struct refused){.outcome = NO_SUCH_POOL});
+    }
     gate_snapshot_release(gate, snapshot);
 }

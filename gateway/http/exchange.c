@@ -81,7 +81,7 @@ static struct exchange *exchange_new(struct front *front, struct MHD_Connection 
     exchange->method = method;
     exchange->target = target;
     exchange->arrived_ns = clock_now_ns();
-    exchange->invoke.pool = METRICS_NO_POOL;
+    exchange->invoke.pool = GATE_NO_POOL;
     exchange->client->owner = exchange;
     edge_heard(exchange->client);
     front->exchanges++;

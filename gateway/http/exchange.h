@@ -25,7 +25,7 @@ struct refusal {
 };
 
 struct invoke {
-    uint32_t pool;
+    uint32_t pool; /* held; GATE_NO_POOL: none was found */
     enum priority priority;
     uint64_t deadline_ns;
     struct body *body; /* NULL before its first byte */

@@ -29,7 +29,6 @@ struct front {
     struct gate *gate;
     struct metrics *metrics;
     const struct config *config;
-    uint64_t memory_limit_bytes;
     bool trust_tenant; /* Poolgate-Tenant counts */
     _Atomic bool draining;
     struct edge *edge;
@@ -37,7 +36,7 @@ struct front {
     struct live_requests live;
     struct request_ids ids;
     struct readiness readiness;
-    struct body_account *accounts; /* one per pool */
+    struct body_account *accounts; /* of the pool with each number */
     size_t exchanges;              /* requests whose handler was called and which are not over */
     size_t reading;                /* of them: their body is still coming in */
     size_t waiting;                /* of them: suspended, with the pool */

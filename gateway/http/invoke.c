@@ -41,11 +41,16 @@ static void read_timeout(struct exchange *exchange, const struct pool_options *p
     exchange->invoke.deadline_ns = clock_add(exchange->arrived_ns, timeout_ns);
 }
 
+/* NULL where its word does not count. */
+static const char *tenant_of(const struct exchange *exchange) {
+    return exchange->front->trust_tenant ? exchange->headers.tenant : NULL;
+}
+
 static void on_begin(struct exchange *exchange) {
     struct front *front = exchange->front;
     struct invoke *invoke = &exchange->invoke;
     uint32_t pool;
-    if (!gate_find_pool(front->gate, exchange->match.pool, &pool)) {
+    if (!gate_hold_pool(front->gate, exchange->match.pool, &pool)) {
         exchange_refuse(exchange, NO_SUCH_POOL, NULL);
         return;
     }
@@ -56,7 +61,11 @@ static void on_begin(struct exchange *exchange) {
         exchange_refuse(exchange, PAYLOAD_TOO_LARGE, "the body is longer than http.max_body");
     if (exchange->refusal.outcome != OK) return;
     uint64_t retry_after_ns = 0;
-    enum outcome outcome = gate_would_admit(front->gate, pool, invoke->priority, &retry_after_ns);
+    const struct gate_ask ask = {.pool = pool,
+                                 .priority = invoke->priority,
+                                 .tenant = tenant_of(exchange),
+                                 .deadline_ns = invoke->deadline_ns};
+    enum outcome outcome = gate_would_admit(front->gate, &ask, &retry_after_ns);
     if (outcome == OK) return;
     exchange_refuse(exchange, outcome, NULL);
     exchange->refusal.retry_after_ns = retry_after_ns;
@@ -123,7 +132,7 @@ static enum outcome make_request(struct exchange *exchange, struct request **out
         .request_id = exchange->live.id,
         .content_type = headers->content_type,
         .operation = headers->operation,
-        .tenant = exchange->front->trust_tenant ? headers->tenant : NULL,
+        .tenant = tenant_of(exchange),
         .batch_key = headers->batch_key,
         .traceparent = traceparent_checked(headers->traceparent),
     };
@@ -200,9 +209,13 @@ static void on_end(struct exchange *exchange) {
     struct invoke *invoke = &exchange->invoke;
     enum outcome outcome = exchange->refusal.outcome;
     if (outcome == OK) outcome = exchange->phase == EXCHANGE_REPLIED ? invoke->outcome : CANCELLED;
-    metrics_answered(exchange->front->metrics, invoke->pool, FRONTEND_HTTP, outcome);
+    struct gate *gate = exchange->front->gate;
+    bool known = invoke->pool != GATE_NO_POOL;
+    metrics_answered(exchange->front->metrics, known ? gate_pool(gate, invoke->pool)->name : "",
+                     FRONTEND_HTTP, outcome);
     body_unref(invoke->body);
     request_free(invoke->request);
+    if (known) gate_let_go_pool(gate, invoke->pool);
 }
 
 const struct handler handler_invoke = {

@@ -1,7 +1,9 @@
 #include "gateway/http/server.h"
 
 #include "core/base/clock.h"
+#include "core/base/lag.h"
 #include "core/base/log.h"
+#include "core/watchdog.h"
 #include "gateway/http/exchange.h"
 #include "gateway/http/invoke.h"
 
@@ -34,8 +36,10 @@ struct http_server {
     uv_prepare_t prepare;
     uv_check_t check;
     pthread_t thread;
+    struct watchdog_loop *watched;
     struct edge_client *arriving; /* handed over right now */
-    uint64_t timer_due_ms, woke_ns, complained_ns;
+    uint64_t timer_due_ms, complained_ns;
+    struct lag round;
     bool stopping, readers_over, stop_now;
     uint64_t stop_ms; /* how long replies may take after the readers' time */
     char address[80];
@@ -197,8 +201,10 @@ static void on_prepare(uv_prepare_t *prepare) {
         finish(server);
         return;
     }
-    if (server->woke_ns != 0)
-        metrics_loop_lag(server->front.metrics, FRONTEND_HTTP, clock_now_ns() - server->woke_ns);
+    uint64_t now_ns = clock_now_ns();
+    watchdog_leave(server->watched, now_ns);
+    metrics_loop_lag(server->front.metrics, FRONTEND_HTTP,
+                     lag_round(&server->round, &server->loop, now_ns));
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
     bool waits = MHD_get_timeout(server->daemon, &wait_ms) == MHD_YES;
     if (waits && wait_ms == 0) {
@@ -217,13 +223,16 @@ static void on_prepare(uv_prepare_t *prepare) {
 
 static void on_check(uv_check_t *check) {
     struct http_server *server = check->data;
-    server->woke_ns = clock_now_ns();
+    watchdog_enter(server->watched, clock_now_ns());
 }
 
 static void *http_main(void *owner) {
     struct http_server *server = owner;
     pthread_setname_np(pthread_self(), "http");
+    server->watched = watchdog_watch("http");
+    lag_begin(&server->round, &server->loop, clock_now_ns());
     uv_run(&server->loop, UV_RUN_DEFAULT);
+    watchdog_unwatch(server->watched);
     return NULL;
 }
 
@@ -260,16 +269,15 @@ static void start_handles(struct http_server *server) {
 
 static enum outcome open_front(struct front *front, const struct http_server_options *options) {
     const struct config *config = options->config;
-    size_t pools = gate_pools_count(options->gate);
+    size_t pools = gate_pools_most(options->gate);
     front->gate = options->gate;
     front->metrics = options->metrics;
     front->config = config;
-    front->memory_limit_bytes = options->memory_limit_bytes;
     bool has_keys = config->auth.keys_file != NULL && config->auth.keys_file[0] != '\0';
     front->trust_tenant = config->auth.trust_tenant_header == TRUST_YES ||
                           (config->auth.trust_tenant_header == TRUST_DEFAULT &&
                            config->http.listen.loopback && !has_keys);
-    front->accounts = calloc(pools + 1, sizeof *front->accounts);
+    front->accounts = calloc(pools, sizeof *front->accounts);
     if (front->accounts == NULL) return MEMORY_EXHAUSTED;
     for (size_t i = 0; i < pools; i++)
         front->accounts[i] = (struct body_account){.gate = front->gate, .pool = (uint32_t)i};

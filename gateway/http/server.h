@@ -16,7 +16,6 @@ struct http_server_options {
     struct gate *gate;
     struct metrics *metrics;
     const struct config *config;
-    uint64_t memory_limit_bytes;
 };
 
 enum outcome http_server_open(struct http_server **out, const struct http_server_options *options);

@@ -232,8 +232,28 @@ START_TEST(what_was_accepted_before_the_close_arrives) {
 }
 END_TEST
 
+START_TEST(a_channel_that_grows_keeps_what_waits) {
+    open_box(2, on_messages);
+    ck_assert_int_eq(send_to_box(0), OK);
+    ck_assert_int_eq(send_to_box(1), OK);
+    ck_assert_int_eq(send_to_box(2), QUEUE_FULL);
+    ck_assert_int_eq(channel_grow(box.channel, CAPACITY), OK);
+    ck_assert_int_eq(channel_grow(box.channel, 2), OK); /* never smaller */
+    for (uint64_t id = 2; id < CAPACITY; id++) ck_assert_int_eq(send_to_box(id), OK);
+    ck_assert_int_eq(send_to_box(1000), QUEUE_FULL);
+    uv_run(&box.loop, UV_RUN_NOWAIT);
+    for (uint64_t id = 0; id < CAPACITY; id++) ck_assert_uint_eq(box.kept[id].id, id);
+    /* Both of its boxes have grown. */
+    for (uint64_t id = 0; id < CAPACITY; id++) ck_assert_int_eq(send_to_box(id), OK);
+    channel_close(box.channel);
+    close_box();
+    ck_assert_uint_eq(box.received, 2 * CAPACITY);
+}
+END_TEST
+
 SUITE("core/channel", 60, a_message_arrives_as_it_was_sent, a_full_channel_takes_nothing,
       nothing_is_delivered_before_the_loop_runs, what_the_consumer_sends_comes_in_a_later_batch,
       closing_hands_over_what_has_arrived, closing_an_empty_channel_calls_nobody,
       a_closing_channel_refuses, eight_producers_lose_and_double_nothing,
-      a_channel_with_room_for_all_never_refuses, what_was_accepted_before_the_close_arrives)
+      a_channel_with_room_for_all_never_refuses, what_was_accepted_before_the_close_arrives,
+      a_channel_that_grows_keeps_what_waits)

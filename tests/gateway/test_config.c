@@ -151,14 +151,15 @@ START_TEST(a_pool_without_settings_has_the_defaults_of_the_contract) {
     ck_assert_uint_eq(core->worker.args_count, 0);
     ck_assert_int_eq(core->isolation, ISOLATION_PROCESS);
     ck_assert(core->slots_min == 1 && core->slots_max == 4 && core->inflight == 1);
-    ck_assert_uint_eq(pool->staged, 1);
-    ck_assert_str_eq(pool->cpus, "any");
+    ck_assert_uint_eq(pool->core.staged, 1);
+    ck_assert_str_eq(pool->core.cpus, "any");
     ck_assert_uint_eq(core->memory_bytes, 200 * MIB);
     ck_assert(core->queue.capacity == 10000 && core->queue.reserve == 1000);
     ck_assert_uint_eq(core->queue.bytes, GIB);
-    ck_assert(pool->aging_ns == 30 * CLOCK_S && pool->dedup_ns == 0);
-    ck_assert(pool->batch_max == 1 && pool->batch_delay_ns == 0 && pool->fair);
-    ck_assert_int_eq(pool->overload, OVERLOAD_SHED);
+    ck_assert(pool->core.queue.aging_ns == 30 * CLOCK_S && pool->core.queue.dedup_ns == 0);
+    ck_assert(pool->core.queue.batch_max == 1 && pool->core.queue.batch_delay_ns == 0 &&
+              pool->core.queue.fair);
+    ck_assert_int_eq(pool->core.queue.overload, OVERLOAD_SHED);
     ck_assert_uint_eq(core->timeouts.load_ns, 30 * CLOCK_S);
     ck_assert_uint_eq(core->timeouts.request_ns, 60 * CLOCK_S);
     ck_assert_uint_eq(core->timeouts.max_ns, HOUR);
@@ -167,13 +168,13 @@ START_TEST(a_pool_without_settings_has_the_defaults_of_the_contract) {
     ck_assert_uint_eq(core->timeouts.kill_ns, 5 * CLOCK_S);
     ck_assert(core->required);
     ck_assert(core->health.interval_ns == 10 * CLOCK_S && core->health.timeout_ns == CLOCK_S);
-    ck_assert(core->health.misses == 3 && pool->deep_ns == 0);
-    ck_assert(pool->breaker.failures == 5 && pool->breaker.open_ns == 60 * CLOCK_S);
-    ck_assert(pool->breaker.probes == 3 && pool->breaker.successes == 3);
+    ck_assert(core->health.misses == 3 && pool->core.health.deep_ns == 0);
+    ck_assert(pool->core.breaker.failures == 5 && pool->core.breaker.open_ns == 60 * CLOCK_S);
+    ck_assert(pool->core.breaker.probes == 3 && pool->core.breaker.successes == 3);
     ck_assert(core->scale.policy == SCALE_ADAPTIVE && core->scale.interval_ns == CLOCK_S);
     ck_assert_uint_eq(pool->stall_ns, 30 * CLOCK_S);
     ck_assert_uint_eq(core->retry_crashes, 1);
-    ck_assert(pool->recycle.requests == 0 && pool->recycle.memory_bytes == 0);
+    ck_assert(pool->core.recycle.requests == 0 && pool->core.recycle.memory_bytes == 0);
     ck_assert_uint_eq(core->worker.env_pass_count, 2);
     ck_assert_str_eq(core->worker.env_pass[0], "PATH");
     ck_assert_str_eq(core->worker.env_pass[1], "LANG");
@@ -239,15 +240,16 @@ START_TEST(every_key_of_the_contract_is_accepted) {
     ck_assert_ptr_null(pool->core.worker.command[2]);
     ck_assert_ptr_null(pool->core.worker.plugin);
     ck_assert_str_eq(pool->core.worker.args[1].value, "007");
-    ck_assert_str_eq(pool->cpus, "0-3,8");
+    ck_assert_str_eq(pool->core.cpus, "0-3,8");
     ck_assert_uint_eq(pool->core.queue.reserve, 0);
-    ck_assert(pool->batch_max == 8 && pool->batch_delay_ns == 5 * CLOCK_MS && !pool->fair);
-    ck_assert_int_eq(pool->overload, OVERLOAD_CODEL);
+    ck_assert(pool->core.queue.batch_max == 8 && pool->core.queue.batch_delay_ns == 5 * CLOCK_MS &&
+              !pool->core.queue.fair);
+    ck_assert_int_eq(pool->core.queue.overload, OVERLOAD_CODEL);
     ck_assert_uint_eq(pool->core.timeouts.load_ns, 120 * CLOCK_S);
     ck_assert_uint_eq(pool->core.timeouts.cancel_ns, 0);
-    ck_assert(!pool->core.required && pool->breaker.successes == 4);
+    ck_assert(!pool->core.required && pool->core.breaker.successes == 4);
     ck_assert_int_eq(pool->core.scale.policy, SCALE_PREDICTIVE);
-    ck_assert(pool->recycle.requests == 1000 && pool->recycle.memory_bytes == GIB);
+    ck_assert(pool->core.recycle.requests == 1000 && pool->core.recycle.memory_bytes == GIB);
     ck_assert_uint_eq(pool->core.worker.env_pass_count, 0);
     ck_assert_str_eq(pool->core.worker.env_set[0].value, "green");
     ck_assert_str_eq(pool->core.worker.env_set[1].value, "");
@@ -369,7 +371,7 @@ static const struct mistake program_mistakes[] = {
                            "allowed is debug, info, warn, error or alert"},
     {"log: {level: info, level: warn}",
      "poolgate.yaml:2: log.level: is given twice, allowed is once; the first is in line 2"},
-    {"chaos: {crash: 0.5}",
+    {"chaos: {a: crash=5%}",
      "poolgate.yaml:2: chaos: faults are asked for, allowed is nothing without --allow-chaos"},
     {"<<: {a: b}", "poolgate.yaml:2: <<: unknown key, allowed here: http, grpc, admin, auth, "
                    "memory, jobs, trace, drain, log, chaos, pools"},
@@ -774,8 +776,8 @@ START_TEST(a_variable_names_a_pool_with_hyphens_and_a_key_with_underscores) {
                     "POOLGATE_POOLS_A_ENV_PASS=[HOME]", "POOLGATE_POOLS_A_CAPABILITY=",
                     "POOLGATE_HTTP_ORIGINS=", "POOLGATE_MEMORY_LIMIT=50%"),
               NULL);
-    ck_assert_uint_eq(loaded.config->pools[0].batch_max, 3);
-    ck_assert_uint_eq(loaded.config->pools[1].batch_max, 1);
+    ck_assert_uint_eq(loaded.config->pools[0].core.queue.batch_max, 3);
+    ck_assert_uint_eq(loaded.config->pools[1].core.queue.batch_max, 1);
     ck_assert_uint_eq(loaded.config->http.max_body, 2 * MIB);
     ck_assert_str_eq(loaded.config->pools[1].core.worker.args[0].name, "delay_ms");
     ck_assert_str_eq(loaded.config->pools[1].core.worker.args[0].value, "300");
@@ -937,15 +939,74 @@ START_TEST(two_doors_may_both_ask_for_a_free_port) {
 }
 END_TEST
 
-START_TEST(faults_are_allowed_where_somebody_allowed_them) {
-    const struct config_source source = {.settings = ARRAY("chaos={crash: 0.5, slow: 1}"),
-                                         .allow_chaos = true};
-    struct config *config;
-    ck_assert_int_eq(config_load(&config, &source, stderr), OK);
-    ck_assert_uint_eq(config->chaos_count, 2);
-    ck_assert_str_eq(config->chaos[0].name, "crash");
-    ck_assert_str_eq(config->chaos[0].value, "0.5");
-    config_free(config);
+/* Four pools, and the faults that are asked for. */
+static void load_chaos(struct loaded *loaded, const char *chaos) {
+    char setting[512];
+    snprintf(setting, sizeof setting, "chaos=%s", chaos);
+    const struct config_source source = {
+        .settings =
+            ARRAY("pools=[{name: a, worker: {plugin: echo}}, {name: b, worker: {plugin: echo}}, "
+                  "{name: t, worker: {plugin: echo}, isolation: thread}, "
+                  "{name: c, worker: {command: [python3, w.py]}}]",
+                  setting),
+        .allow_chaos = true};
+    *loaded = (struct loaded){0};
+    FILE *errors = open_memstream(&loaded->lines, &loaded->lines_bytes);
+    loaded->outcome = config_load(&loaded->config, &source, errors);
+    fclose(errors);
+}
+
+START_TEST(a_pool_gets_the_faults_that_are_asked_for_and_the_seed_of_all) {
+    struct loaded loaded;
+    load_chaos(&loaded, "{a: crash=5% delay=10%:50ms, t: seed=7 slow-load=1%:1s, seed: 42}");
+    expect_good(&loaded);
+    ck_assert_str_eq(loaded.config->pools[0].core.chaos, "seed=42 crash=5% delay=10%:50ms");
+    ck_assert_ptr_null(loaded.config->pools[1].core.chaos);
+    ck_assert_str_eq(loaded.config->pools[2].core.chaos, "seed=7 slow-load=1%:1s");
+    ck_assert_ptr_null(loaded.config->pools[3].core.chaos);
+    unload(&loaded);
+    load_chaos(&loaded, "{b: hang=1%}");
+    expect_good(&loaded);
+    ck_assert_str_eq(loaded.config->pools[1].core.chaos, "hang=1%");
+    unload(&loaded);
+}
+END_TEST
+
+START_TEST(faults_that_cannot_be_injected_are_refused_with_what_is_allowed) {
+    static const struct {
+        const char *chaos, *line;
+    } rows[] = {
+        {"{d: crash=5%}",
+         "--set: chaos.d: there is no such pool, allowed are seed and the names of pools\n"},
+        {"{a: crash=lots}",
+         "--set: chaos.a: \"crash=lots\" has no rate, allowed is crash= and a rate from "
+         "0% to 100% such as 0.5%\n"},
+        {"{a: 0.5}",
+         "--set: chaos.a: \"0.5\" is not a fault, allowed are seed=, crash=, hang=, delay=, "
+         "garbage=, balloon= and slow-load=\n"},
+        {"{a: crash=5%, seed: x}", "--set: chaos.seed: \"x\" is not a seed, allowed is a whole "
+                                   "number of at most 18 digits\n"},
+        {"{c: delay=5%:1s}",
+         "--set: chaos.c: a command does not inject faults, allowed are pools with a plugin\n"},
+        {"{t: crash=5% delay=5%:1s}",
+         "--set: chaos.t: crash would take the gateway along, allowed with "
+         "isolation: thread are delay and slow-load\n"},
+        {"{t: hang=1% garbage=0%}",
+         "--set: chaos.t: hang would take the gateway along, allowed with "
+         "isolation: thread are delay and slow-load\n"},
+        {"{t: garbage=1%}", "--set: chaos.t: garbage would take the gateway along, allowed with "
+                            "isolation: thread are delay and slow-load\n"},
+        {"{t: balloon=1%:1MiB}",
+         "--set: chaos.t: balloon would take the gateway along, allowed with "
+         "isolation: thread are delay and slow-load\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct loaded loaded;
+        load_chaos(&loaded, rows[i].chaos);
+        ck_assert_int_eq(loaded.outcome, INVALID_REQUEST);
+        ck_assert_str_eq(loaded.lines, rows[i].line);
+        unload(&loaded);
+    }
 }
 END_TEST
 
@@ -1146,7 +1207,9 @@ SUITE("gateway/config", 60, without_a_file_one_pool_embed_listens_on_loopback,
       set_replaces_all_pools_and_renames_one, a_mistake_of_set_is_told_with_its_key,
       who_spoke_last_is_to_blame_when_two_keys_do_not_fit, a_thread_cannot_be_a_command,
       a_public_address_is_allowed_when_anonymous_clients_are,
-      two_doors_may_both_ask_for_a_free_port, faults_are_allowed_where_somebody_allowed_them,
+      two_doors_may_both_ask_for_a_free_port,
+      a_pool_gets_the_faults_that_are_asked_for_and_the_seed_of_all,
+      faults_that_cannot_be_injected_are_refused_with_what_is_allowed,
       a_text_is_utf_8_without_control_characters, processors_are_any_auto_or_a_list,
       the_bundled_configuration_is_good, every_key_is_in_the_documentation_as_it_is,
       every_allocation_may_fail_and_nothing_leaks)
