@@ -2,7 +2,7 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all deps demo test bench run lint format asan tsan coverage image clean help
+.PHONY: all deps demo test bench battery run lint format asan tsan coverage image clean help
 .DEFAULT_GOAL := all
 
 all:                  ## build build/poolgate, build/poolgate-worker and build/workers/
@@ -22,6 +22,9 @@ test: deps            ## build and run every test; the last line is "N passed, N
 bench: all            ## poolgate beside nginx, HAProxy and tesseract: a table of ratios, build/bench.json
 	@scripts/deps bench
 	@tests/bench/run $(BUILD)
+
+battery: all          ## overload, fairness, deadlines, broken workers against their pass numbers: build/battery.json
+	@tests/battery/run $(BUILD)
 
 run: all              ## serve in the foreground until Ctrl-C
 	@exec $(BUILD)/poolgate serve --config docker/poolgate.yaml
