@@ -6,7 +6,9 @@
 
 #include <assert.h>
 
-#define BATCH_LARGEST 1024
+#define BATCH_LARGEST   1024
+#define LATE_LEAST_NS   (5 * CLOCK_MS)
+#define LATE_UNKNOWN_NS (100 * CLOCK_MS)
 
 void dispatch_verdict(struct pool *pool, struct request *request, enum breaker_result result,
                       uint64_t now_ns) {
@@ -170,8 +172,29 @@ static uint32_t may_stage(const struct pool *pool) {
     return plain ? pool->options->staged : 0;
 }
 
+uint64_t dispatch_late_ns(const struct pool *pool) {
+    uint64_t mean_ns = pool->stats.mean_run_ns;
+    if (mean_ns == 0) return LATE_UNKNOWN_NS;
+    return 2 * mean_ns > LATE_LEAST_NS ? 2 * mean_ns : LATE_LEAST_NS;
+}
+
+/* What waits behind a run that takes unusually long, perhaps for ever, waits in the queue again, if there
+ * is any other slot to go to. */
+static void recall_late(struct pool *pool, uint64_t now_ns) {
+    if (pool_able(pool) <= 1) return;
+    uint64_t late_ns = dispatch_late_ns(pool);
+    for (uint32_t i = 0; pool->staged > 0 && i < pool->slots_count; i++) {
+        struct slot *slot = &pool->slots[i];
+        if (slot->staged > 0 && now_ns - slot->last_used_ns >= late_ns)
+            dispatch_recall(pool, slot, now_ns);
+    }
+}
+
 static bool stage(struct pool *pool, struct request *request, uint32_t limit, uint64_t now_ns) {
-    struct slot *slot = pick_for_staging(pool->slots, pool->slots_count, limit);
+    uint64_t late_ns = dispatch_late_ns(pool);
+    bool only_one = pool_able(pool) <= 1;
+    uint64_t since_ns = !only_one && now_ns > late_ns ? now_ns - late_ns + 1 : 0;
+    struct slot *slot = pick_for_staging(pool->slots, pool->slots_count, limit, since_ns);
     if (slot == NULL || pool->transports[slot->index]->stages <= slot->staged) return false;
     /* One that could not be taken back has begun beyond the capacity: its place is not free. */
     if (slot->inflight + slot->staged >= slot->places) return false;
@@ -246,6 +269,7 @@ void dispatch_run(struct pool *pool, uint64_t now_ns) {
     pool->solo_next = false;
     bool stands = pool->wish == WISH_PAUSE || pool->breaker.state == BREAKER_OPEN;
     if (stands || may_stage(pool) == 0) dispatch_recall_all(pool, now_ns);
+    recall_late(pool, now_ns);
     if (stands) return;
     /* Who waits for a worker to load does not wait in a queue that stands. */
     if (pool->options->queue.overload == OVERLOAD_CODEL && pool_able(pool) > 0)

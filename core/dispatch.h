@@ -11,6 +11,10 @@
  * slot that is free, then those that wait run at once, then the next are staged, of one class at a time. */
 void dispatch_run(struct pool *pool, uint64_t now_ns);
 
+/* A slot that runs something for so long holds nothing ahead: whoever waits behind it could be long done
+ * elsewhere. Twice the mean run; at least 5 ms; 100 ms while nothing is known. */
+uint64_t dispatch_late_ns(const struct pool *pool);
+
 /* Takes back all that is staged at the slot; it waits again, at its old rank. */
 void dispatch_recall(struct pool *pool, struct slot *slot, uint64_t now_ns);
 void dispatch_recall_all(struct pool *pool, uint64_t now_ns);

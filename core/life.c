@@ -26,6 +26,11 @@ static bool is_load_failure(enum reason why) {
     return why == REASON_SPAWN_FAILED || why == REASON_LOAD_FAILED || why == REASON_LOAD_TIMEOUT;
 }
 
+/* The gateway stopped a sound worker: that is no crash, the next may come at once. */
+static bool is_stop(enum reason why) {
+    return why == REASON_DEADLINE || why == REASON_CANCEL;
+}
+
 bool life_backs_off(const struct slot *slot, uint64_t now_ns) {
     if (!is_load_failure(slot->failed_why)) return false;
     return slot->record.state == WORKER_FAILED ||
@@ -45,7 +50,7 @@ static void forget_moments(struct slot *slot) {
 static void fail(struct pool *pool, struct slot *slot, enum reason why, uint64_t now_ns) {
     forget_moments(slot);
     slot->failed_why = why;
-    slot->failures++;
+    if (!is_stop(why)) slot->failures++;
     pool_move(pool, slot, WORKER_FAILED, why, now_ns);
 }
 
@@ -145,7 +150,8 @@ static void ended(struct pool *pool, struct slot *slot, uint32_t random, uint64_
     give_room_back(pool, slot, failed ? why : slot->stopped_why, now_ns);
     slot_reset(slot);
     pool_move(pool, slot, WORKER_DEAD, REASON_REAPED, now_ns);
-    slot->respawn_ns = failed ? now_ns + backoff_delay(slot->failures, random) : now_ns;
+    bool crashed = failed && !is_stop(why);
+    slot->respawn_ns = crashed ? now_ns + backoff_delay(slot->failures, random) : now_ns;
     if (failed && is_load_failure(why)) give_up_on_load(pool, slot, now_ns);
     if (pool_is_given_up(pool))
         work_refuse_waiting(pool, NO_WORKERS, "too many of its threads hang", 0, now_ns);

@@ -421,6 +421,8 @@ static uint64_t next_moment(const struct pool *pool, bool draining, uint64_t now
     for (uint32_t i = 0; i < pool->slots_count; i++) {
         const struct slot *slot = &pool->slots[i];
         next_ns = earlier(next_ns, slot_next_ns(slot));
+        if (slot->staged > 0 && pool_able(pool) > 1)
+            next_ns = earlier(next_ns, slot->last_used_ns + dispatch_late_ns(pool));
         if (wants && slot->record.state == WORKER_DEAD && slot->respawn_ns > now_ns)
             next_ns = earlier(next_ns, slot->respawn_ns);
     }

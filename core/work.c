@@ -226,7 +226,7 @@ static void retry_or_answer(struct pool *pool, struct request *request, bool alo
                  request->attempts <= crashes + UNMARKED_ATTEMPTS && !request->streaming;
     pool->totals.crashed++;
     if (again) {
-        request_queue_return(&pool->queue, request, now_ns);
+        request_queue_retry(&pool->queue, request, now_ns - request->began_ns, now_ns);
         pool->totals.retried++;
         return;
     }

@@ -58,24 +58,14 @@ static bool may_stage(const struct slot *slot, uint32_t limit) {
            !slot->solo && !slot->checking && !slot->retiring && slot->staged < limit;
 }
 
-/* CLOCK_NEVER when nothing runs. */
-static uint64_t began_first(const struct slot *slot) {
-    uint64_t first_ns = CLOCK_NEVER;
-    for (uint32_t i = 0; i < slot->places; i++) {
-        const struct assignment *assignment = &slot->assignments[i];
-        if (assignment->id != 0 && !assignment->staged && assignment->began_ns < first_ns)
-            first_ns = assignment->began_ns;
-    }
-    return first_ns;
-}
-
-struct slot *pick_for_staging(struct slot *slots, size_t count, uint32_t limit) {
+struct slot *pick_for_staging(struct slot *slots, size_t count, uint32_t limit,
+                              uint64_t busy_since_ns) {
     struct slot *best = NULL;
     for (size_t i = 0; i < count; i++) {
         struct slot *slot = &slots[i];
-        if (!may_stage(slot, limit)) continue;
+        if (!may_stage(slot, limit) || slot->last_used_ns < busy_since_ns) continue;
         if (best == NULL || slot->staged < best->staged ||
-            (slot->staged == best->staged && began_first(slot) < began_first(best)))
+            (slot->staged == best->staged && slot->last_used_ns < best->last_used_ns))
             best = slot;
     }
     return best;

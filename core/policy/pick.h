@@ -15,8 +15,9 @@ struct slot *pick_most_recent(struct slot *slots, size_t count, bool solo);
 struct slot *pick_two_choices(struct slot *slots, size_t count, bool solo, uint64_t random);
 
 /* The slot that a request is handed ahead to while no slot has room: of those that can serve, whose work
- * is not alone, and that hold less than `limit` ahead, the one with the least ahead; among equals the one
- * whose running work began first. NULL: none may hold more. */
-struct slot *pick_for_staging(struct slot *slots, size_t count, uint32_t limit);
+ * is not alone, that hold less than `limit` ahead and whose running work began at busy_since_ns or later,
+ * the one with the least ahead; among equals the one whose work began first. NULL: none may hold more. */
+struct slot *pick_for_staging(struct slot *slots, size_t count, uint32_t limit,
+                              uint64_t busy_since_ns);
 
 #endif

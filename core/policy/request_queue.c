@@ -251,6 +251,14 @@ void request_queue_return(struct request_queue *queue, struct request *request, 
     wait_in_line(queue, request, now_ns);
 }
 
+void request_queue_retry(struct request_queue *queue, struct request *request, uint64_t ran_ns,
+                         uint64_t now_ns) {
+    assert(request->state == REQUEST_RUNNING);
+    request->account->out--;
+    queue_order_settle(queue->order, request, ran_ns, now_ns);
+    wait_in_line(queue, request, now_ns);
+}
+
 void request_queue_finish(struct request_queue *queue, struct request *request, uint64_t run_ns,
                           uint64_t now_ns) {
     if (request->state == REQUEST_QUEUED) leave_line(queue, request);

@@ -81,8 +81,12 @@ struct request *request_queue_first(struct request_queue *queue, uint64_t now_ns
 struct request *request_queue_oldest(const struct request_queue *queue);
 /* It goes to a slot: leaves its line, stays live; its tenant is debited. */
 void request_queue_take(struct request_queue *queue, struct request *request, uint64_t now_ns);
-/* It comes back from a slot: waits again, at its old rank and age; the debit is given back. */
+/* It comes back from a slot that had not begun it: waits again, at its old rank and age; the debit is
+ * given back. */
 void request_queue_return(struct request_queue *queue, struct request *request, uint64_t now_ns);
+/* It comes back from a slot that was lost with it: the same, but its tenant pays what the run took. */
+void request_queue_retry(struct request_queue *queue, struct request *request, uint64_t ran_ns,
+                         uint64_t now_ns);
 /* It is answered: no longer live. run_ns: what its run took, corrects the debit; 0 if it never ran. */
 void request_queue_finish(struct request_queue *queue, struct request *request, uint64_t run_ns,
                           uint64_t now_ns);

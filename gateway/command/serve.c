@@ -14,12 +14,17 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* Where this is not said the allocator reads from /sys how many processors there are, on the thread that
+ * first waits for another in it. */
+#define ARENAS 16
 
 const char serve_usage[] =
     "usage: poolgate serve [--config FILE] [--set KEY=VALUE]... [--allow-chaos]\n\n"
@@ -156,6 +161,7 @@ static uint32_t abandoned_threads(struct gate *gate) {
 static int serve(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_ARENA_MAX, ARENAS);
     signal(SIGUSR1, SIG_IGN); /* what other servers take for "open the log again" must not end it */
     lifetime_block_signals();
     raise_descriptor_limit();

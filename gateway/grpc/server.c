@@ -1,15 +1,13 @@
 #include "gateway/grpc/server.h"
 
 #include "core/base/clock.h"
-#include "core/base/log.h"
 #include "gateway/grpc/call_queue.h"
 #include "gateway/grpc/door.h"
+#include "gateway/grpc/library.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <grpc/support/log.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -30,20 +28,6 @@ struct rpc_server {
     struct call_queue queues[QUEUES];
     struct event down;
 };
-
-/* --- the library's log --- */
-
-/* Clients can make the library complain as often as they like: one line a second. What it says before
- * it ends the process must not wait for a writer. */
-static void on_library_log(gpr_log_func_args *line) {
-    static _Atomic uint64_t complained_ns;
-    if (strncmp(line->message, "assertion failed", 16) == 0)
-        dprintf(STDERR_FILENO, "grpc library: %s\n", line->message);
-    uint64_t now_ns = clock_now_ns(), last_ns = atomic_load(&complained_ns);
-    if (last_ns != 0 && now_ns - last_ns < CLOCK_S) return;
-    if (!atomic_compare_exchange_strong(&complained_ns, &last_ns, now_ns)) return;
-    log_event(LOG_DEBUG, "grpc library", LOG_STR("text", line->message));
-}
 
 /* --- the library's server --- */
 
@@ -77,6 +61,8 @@ static grpc_server *create_server(const struct config *config) {
         number(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, CLIENT_PING_MS),
         number(GRPC_ARG_MAX_CONNECTION_AGE_MS, period_ms(config->grpc.max_age_ns)),
         number(GRPC_ARG_ENABLE_CHANNELZ, 0),
+        /* The pool keeps the deadlines, of all that a call waits for. */
+        number(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 0),
         {.type = GRPC_ARG_POINTER,
          .key = GRPC_ARG_RESOURCE_QUOTA,
          .value.pointer = {.p = quota, .vtable = grpc_resource_quota_arg_vtable()}},
@@ -162,8 +148,7 @@ enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_op
         free(server);
         return outcome;
     }
-    gpr_set_log_function(on_library_log);
-    grpc_init();
+    library_open();
     start_server(server);
     const struct door_options door = {
         .server = server->server, .metrics = options->metrics, .config = options->config};

@@ -9,13 +9,17 @@
 #include <assert.h>
 #include <string.h>
 
+/* What nobody means: more is a mistake of the client's, less is bounded by timeouts.max. 31 years. */
+#define MOST_MS UINT64_C(1000000000000)
+
 bool invoke_timeout(const char *field, uint64_t max_ns, uint64_t *timeout_ns) {
     uint64_t ms = 0, most_ms = max_ns / CLOCK_MS;
     if (*field == '\0') return false;
     for (; *field != '\0'; field++) {
-        if (*field < '0' || *field > '9') return false;
-        if (ms <= most_ms) ms = ms * 10 + (uint64_t)(*field - '0');
+        if (*field < '0' || *field > '9' || ms > MOST_MS) return false;
+        ms = ms * 10 + (uint64_t)(*field - '0');
     }
+    if (ms > MOST_MS) return false;
     *timeout_ns = ms < most_ms ? ms * CLOCK_MS : max_ns;
     return ms > 0;
 }
@@ -37,7 +41,8 @@ static void read_timeout(struct exchange *exchange, const struct pool_options *p
     const char *field = exchange->headers.timeout_ms;
     if (field != NULL && !invoke_timeout(field, pool->timeouts.max_ns, &timeout_ns))
         exchange_refuse(exchange, INVALID_REQUEST,
-                        "Poolgate-Timeout-Ms is not a whole number of milliseconds from 1 on");
+                        "Poolgate-Timeout-Ms is not a whole number of milliseconds from 1 to "
+                        "1000000000000");
     exchange->invoke.deadline_ns = clock_add(exchange->arrived_ns, timeout_ns);
 }
 

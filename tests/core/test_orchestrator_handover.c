@@ -51,6 +51,29 @@ START_TEST(what_is_staged_is_taken_back_for_a_slot_that_is_free) {
 }
 END_TEST
 
+/* The other slot is never free: it has work of its own, and more waits. */
+START_TEST(what_is_staged_behind_a_run_that_takes_long_goes_elsewhere) {
+    open_staged(2, 1);
+    uint64_t on_a = submit(), on_b = submit(), third = submit(), fourth = submit();
+    struct actor *stuck = holder_of(third), *other = other_than(stuck);
+    uint64_t running = actor_has(other, on_a) ? on_a : on_b;
+    assert_staged(other, fourth);
+    for (int i = 0; i < 30; i++) { /* the mean becomes 10 ms */
+        pass(10 * CLOCK_MS);
+        uint64_t next = submit();
+        reply(other, running);
+        running = other->has[0].id;
+        if (running == third) break;
+        ck_assert_int_lt(i, 29);
+        (void)next;
+    }
+    assert_runs(other, third);
+    ck_assert_uint_ge(stuck->revokes, 1);
+    ck_assert_uint_eq(stuck->has_count, 1);
+    close_stage();
+}
+END_TEST
+
 START_TEST(what_has_begun_before_it_is_asked_back_stays_where_it_is) {
     open_staged(2, 1);
     uint64_t on_a = submit(), on_b = submit(), third = submit();
@@ -321,6 +344,7 @@ END_TEST
 SUITE("core/orchestrator hands over", 30,
       a_staged_request_begins_when_its_slot_is_done_and_runs_from_there,
       what_is_staged_is_taken_back_for_a_slot_that_is_free,
+      what_is_staged_behind_a_run_that_takes_long_goes_elsewhere,
       what_has_begun_before_it_is_asked_back_stays_where_it_is,
       a_higher_class_clears_what_is_staged_and_starts_on_the_next_free_slot,
       after_a_race_there_is_no_place_to_stage_at,

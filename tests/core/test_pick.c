@@ -145,6 +145,7 @@ END_TEST
 static void fill_slot(size_t i, uint32_t staged, uint64_t began_ns) {
     slots[i] = make_slot(WORKER_PROCESSING, 3, 0);
     slots[i].staged = staged;
+    slots[i].last_used_ns = began_ns;
     slots[i].places = PLACES;
     slots[i].assignments = assignments[i];
     for (uint32_t place = 0; place < PLACES; place++)
@@ -158,29 +159,38 @@ static void fill_slot(size_t i, uint32_t staged, uint64_t began_ns) {
 START_TEST(the_slot_with_the_least_ahead_gets_the_next_one) {
     for (size_t i = 0; i < SLOTS; i++) fill_slot(i, 2, 50);
     slots[3].staged = 1;
-    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 3), &slots[3]);
+    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 3, 0), &slots[3]);
     slots[3].staged = 3;
     slots[4].staged = 3;
-    ck_assert_ptr_eq(pick_for_staging(slots, 5, 3), &slots[0]);
+    ck_assert_ptr_eq(pick_for_staging(slots, 5, 3, 0), &slots[0]);
 }
 END_TEST
 
 START_TEST(among_equals_the_one_whose_work_began_first_gets_it) {
     for (size_t i = 0; i < SLOTS; i++) fill_slot(i, 1, 50);
     fill_slot(2, 1, 40);
-    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 2), &slots[2]);
+    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 2, 0), &slots[2]);
     fill_slot(4, 1, 39);
-    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 2), &slots[4]);
+    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 2, 0), &slots[4]);
     fill_slot(1, 0, 60);
-    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 2), &slots[1]);
+    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 2, 0), &slots[1]);
+}
+END_TEST
+
+START_TEST(behind_a_run_that_began_too_long_ago_nothing_waits) {
+    for (size_t i = 0; i < SLOTS; i++) fill_slot(i, 1, 50);
+    fill_slot(2, 0, 49);
+    ck_assert_ptr_eq(pick_for_staging(slots, SLOTS, 2, 49), &slots[2]);
+    ck_assert_ptr_ne(pick_for_staging(slots, SLOTS, 2, 50), &slots[2]);
+    ck_assert_ptr_null(pick_for_staging(slots, SLOTS, 2, 51));
 }
 END_TEST
 
 START_TEST(no_slot_holds_more_ahead_than_the_limit) {
     for (size_t i = 0; i < SLOTS; i++) fill_slot(i, 1, 50);
-    ck_assert_ptr_null(pick_for_staging(slots, SLOTS, 1));
-    ck_assert_ptr_null(pick_for_staging(slots, SLOTS, 0));
-    ck_assert_ptr_null(pick_for_staging(slots, 0, 9));
+    ck_assert_ptr_null(pick_for_staging(slots, SLOTS, 1, 0));
+    ck_assert_ptr_null(pick_for_staging(slots, SLOTS, 0, 0));
+    ck_assert_ptr_null(pick_for_staging(slots, 0, 9, 0));
 }
 END_TEST
 
@@ -191,7 +201,7 @@ START_TEST(who_has_room_or_cannot_serve_or_is_alone_holds_nothing_ahead) {
     slots[2].solo = true;
     slots[3].retiring = true;
     slots[4].checking = true;
-    ck_assert_ptr_null(pick_for_staging(slots, SLOTS, 1));
+    ck_assert_ptr_null(pick_for_staging(slots, SLOTS, 1, 0));
 }
 END_TEST
 
@@ -235,7 +245,7 @@ START_TEST(work_is_handed_ahead_exactly_when_a_full_slot_may_hold_it) {
     for (int round = 0; round < 50000; round++) {
         throw_slots(&chance);
         uint32_t limit = chance_below(&chance, 4);
-        const struct slot *picked = pick_for_staging(slots, SLOTS, limit);
+        const struct slot *picked = pick_for_staging(slots, SLOTS, limit, 0);
         bool any = false;
         for (size_t i = 0; i < SLOTS; i++) {
             bool may = worker_state_can_serve(slots[i].record.state) && !slots[i].solo &&
@@ -257,7 +267,8 @@ SUITE("core/pick", 30, without_a_slot_that_has_room_there_is_none, the_least_loa
       a_drawn_slot_without_room_loses, when_neither_drawn_slot_has_room_the_others_are_looked_at,
       one_slot_is_its_own_choice_and_none_is_none, every_slot_is_drawn_as_often_as_the_others,
       the_slot_with_the_least_ahead_gets_the_next_one,
-      among_equals_the_one_whose_work_began_first_gets_it, no_slot_holds_more_ahead_than_the_limit,
+      among_equals_the_one_whose_work_began_first_gets_it,
+      behind_a_run_that_began_too_long_ago_nothing_waits, no_slot_holds_more_ahead_than_the_limit,
       who_has_room_or_cannot_serve_or_is_alone_holds_nothing_ahead,
       no_slot_with_room_is_ever_better_than_the_picked_one,
       work_is_handed_ahead_exactly_when_a_full_slot_may_hold_it)

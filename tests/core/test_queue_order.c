@@ -238,6 +238,19 @@ START_TEST(what_is_taken_back_is_no_credit) {
 }
 END_TEST
 
+START_TEST(a_run_that_was_lost_with_its_slot_is_paid_for) {
+    open_queue();
+    for (int i = 0; i < 40; i++) add_for(i % 2 ? "b" : "a", PRIORITY_NORMAL);
+    for (int i = 0; i < 4; i++) serve_first(CLOCK_MS); /* both take a millisecond */
+    struct request *lost = take_first();
+    const char *loser = lost->tenant;
+    now_ns += 10 * CLOCK_MS;
+    request_queue_retry(&queue, lost, 10 * CLOCK_MS, now_ns);
+    for (int i = 0; i < 8; i++) ck_assert_str_ne(serve_first(CLOCK_MS)->tenant, loser);
+    close_queue();
+}
+END_TEST
+
 START_TEST(a_return_costs_a_tenant_nothing) {
     open_queue();
     for (int i = 0; i < 4; i++) add_for(i % 2 ? "b" : "a", PRIORITY_NORMAL);
@@ -401,8 +414,8 @@ SUITE("core/queue_order", 60, each_full_second_of_waiting_promotes_one_class,
       runs_that_nobody_can_foresee_are_shared_as_well,
       a_thousand_tenants_with_wildly_different_runs_share_equally,
       ten_thousand_requests_of_one_do_not_delay_the_single_one_of_another,
-      what_is_taken_back_is_no_credit, a_return_costs_a_tenant_nothing,
-      a_debt_outlives_an_empty_line_and_credit_does_not,
+      what_is_taken_back_is_no_credit, a_run_that_was_lost_with_its_slot_is_paid_for,
+      a_return_costs_a_tenant_nothing, a_debt_outlives_an_empty_line_and_credit_does_not,
       with_fair_off_arrival_decides_and_tenants_are_still_counted,
       shares_add_up_and_halve_every_ten_seconds, the_tenants_with_the_most_are_listed_first,
       no_more_tenants_are_remembered_than_agreed, names_are_cut_and_hold_any_byte,

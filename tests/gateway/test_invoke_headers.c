@@ -43,13 +43,24 @@ START_TEST(a_timeout_is_capped_and_not_refused_above_the_most) {
     ck_assert_uint_eq(ns, 999 * CLOCK_MS);
     ck_assert(invoke_timeout("1001", CLOCK_S, &ns));
     ck_assert_uint_eq(ns, CLOCK_S);
-    ck_assert(invoke_timeout("99999999999999999999999999999999", CLOCK_S, &ns));
+    ck_assert(invoke_timeout("1000000000000", CLOCK_S, &ns));
     ck_assert_uint_eq(ns, CLOCK_S);
 }
 END_TEST
 
 START_TEST(a_timeout_that_is_no_number_of_one_or_more_is_refused) {
-    static const char *const fields[] = {"", "0", "-1", "+1", "1.5", "1s", " 1", "000", "0x10"};
+    static const char *const fields[] = {"",
+                                         "0",
+                                         "-1",
+                                         "+1",
+                                         "1.5",
+                                         "1s",
+                                         " 1",
+                                         "000",
+                                         "0x10",
+                                         "1000000000001",
+                                         "9223372036854775808",
+                                         "99999999999999999999999999999999"};
     uint64_t ns;
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         ck_assert_msg(!invoke_timeout(fields[i], CLOCK_S, &ns), "%s", fields[i]);
