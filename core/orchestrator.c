@@ -34,7 +34,7 @@ static enum outcome open_pool(struct orchestrator *orchestrator, const struct po
 }
 
 static void close_pool(struct orchestrator *orchestrator, size_t place) {
-    struct pool *pool = orchestrator->pools[place];
+    struct pool *pool = orchestrator->pools != NULL ? orchestrator->pools[place] : NULL;
     if (pool == NULL) return;
     orchestrator->pools[place] = NULL;
     pool_free(pool);

@@ -86,6 +86,7 @@ static uint64_t choose(struct eviction_candidate *candidates, size_t count, uint
 static bool evict(const struct pools *pools, uint32_t except, uint64_t needed, enum worth worth,
                   uint64_t now_ns) {
     size_t count = count_slots(pools), chosen_count;
+    if (count == 0) return false;
     struct eviction_candidate *candidates = calloc(count, sizeof *candidates);
     size_t *chosen = calloc(count, sizeof *chosen);
     bool enough = false;

@@ -3,6 +3,7 @@
 #ifndef CORE_BASE_LIST_H
 #define CORE_BASE_LIST_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -31,6 +32,7 @@ static inline void list_push_back(struct list_node *head, struct list_node *node
 }
 
 static inline void list_remove(struct list_node *node) {
+    assert(node->next != NULL && node->previous != NULL); /* it is in a list */
     node->previous->next = node->next;
     node->next->previous = node->previous;
     node->next = node->previous = NULL;

@@ -89,26 +89,26 @@ struct request {
 
     /* The pool's own while the request lives there. */
     enum request_state state;
-    bool cold;        /* no slot could serve when it came */
-    bool solo;        /* retried after a shared crash: must be alone at its slot */
-    bool streaming;   /* its first chunk has gone out */
-    uint32_t marks;   /* slots that died while they alone had it */
-    uint64_t began_ns; /* current attempt sent to a slot */
+    bool cold;                /* no slot could serve when it came */
+    bool solo;                /* retried after a shared crash: must be alone at its slot */
+    bool streaming;           /* its first chunk has gone out */
+    uint32_t marks;           /* slots that died while they alone had it */
+    uint64_t began_ns;        /* current attempt sent to a slot */
     uint64_t run_deadline_ns; /* what its worker is told: the latest of all whose run this is */
     uint64_t breaker_era;
     struct request_evidence *evidence; /* how they died; NULL before the first mark; heap */
 
     /* The request queue's; what every request needs lies together. */
     struct request *next_by_id;
-    size_t deadline_index;      /* in the deadline heap */
-    struct ranked_node in_line; /* among its tenant's and class's, by arrival */
-    struct ranked_node in_age;  /* among those of its own and effective class, by arrival */
-    uint64_t arrival;           /* rank: lower came first; kept over retries */
-    uint64_t queued_ns;         /* when it was added; ageing counts from here */
-    uint64_t debit_ns;          /* what its tenant was debited when it was taken */
-    struct tenant *account;     /* NULL while it is not live */
-    enum priority effective;    /* its own, promoted by ageing */
-    struct batch_group *group;  /* NULL where batches are off */
+    size_t deadline_index;       /* in the deadline heap */
+    struct ranked_node in_line;  /* among its tenant's and class's, by arrival */
+    struct ranked_node in_age;   /* among those of its own and effective class, by arrival */
+    uint64_t arrival;            /* rank: lower came first; kept over retries */
+    uint64_t queued_ns;          /* when it was added; ageing counts from here */
+    uint64_t debit_ns;           /* what its tenant was debited when it was taken */
+    struct tenant *account;      /* NULL while it is not live */
+    enum priority effective;     /* its own, promoted by ageing */
+    struct batch_group *group;   /* NULL where batches are off */
     struct ranked_node in_group; /* among its batch key's and class's, by arrival */
     struct ranked_node in_haste; /* among its batch key's that have a deadline, earliest first */
 
@@ -116,8 +116,8 @@ struct request {
     uint64_t digest[2];
     uint64_t led_ns; /* since when it can be joined */
     struct request *next_by_digest;
-    struct request *leader;      /* of a follower */
-    struct list_node followers;  /* of a leader, in order of arrival */
+    struct request *leader;     /* of a follower */
+    struct list_node followers; /* of a leader, in order of arrival */
     struct list_node follower_node;
 };
 #define REQUEST_NO_SLOT UINT32_MAX

@@ -83,10 +83,11 @@ enum reply_record_step reply_record_read(struct ring_reader *reader, struct repl
     ring_copy(reader, 0, &head, sizeof head);
     if (!head_makes_sense(&head, waiting))
         return broken(why, "a reply in its ring that makes no sense");
-    const char *texts[MOST_TEXTS];
+    const char *texts[MOST_TEXTS] = {0};
     ring_copy(reader, sizeof head, scratch, head.text_bytes);
     if (!split(scratch, head.text_bytes, texts, 1 + 2 * (size_t)head.pairs))
         return broken(why, "texts in its ring that do not end");
+    assert(texts[0] != NULL && (head.pairs == 0 || texts[1] != NULL)); /* split has filled them */
     out->id = head.id;
     out->kind = (enum reply_record_kind)head.kind;
     out->error = head.error;

@@ -68,8 +68,8 @@ struct transport_calls {
     /* Begins a run; only when none is under way. */
     enum outcome (*start)(struct transport *transport);
     /* One batch of requests, in this order, all of it or nothing; count is 1 where max_batch is. */
-    enum outcome (*send)(struct transport *transport, struct request *const *requests,
-                         size_t count, uint64_t now_ns);
+    enum outcome (*send)(struct transport *transport, struct request *const *requests, size_t count,
+                         uint64_t now_ns);
     /* Takes back a request that was sent and that the worker has not begun. True: it never will begin,
      * and no event comes for it. False: it has begun, or nobody can know. */
     bool (*revoke)(struct transport *transport, uint64_t id);

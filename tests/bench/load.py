@@ -77,6 +77,8 @@ def load(command, seconds):
 class HttpServer:
     """`expected` gives the right answer for a body; `fixed` says that all answers have the same length."""
 
+    under_way = CONNECTIONS
+
     def __init__(self, url, path="/", expected=lambda body: body, fixed=False):
         self.host = url.removeprefix("http://")
         self.url, self.path, self.expected, self.fixed = url + path, path, expected, fixed
@@ -152,8 +154,10 @@ def payload_of(message, number):
 class GrpcServer:
     """The same call for both: the peer answers with the whole message, so its field is the request's."""
 
-    def __init__(self, url, pool, field, fixed=False):
+    def __init__(self, url, pool, field, fixed=False, connections=CONNECTIONS, streams=1):
         self.url, self.pool, self.field, self.fixed = url + INVOKE, pool, field, fixed
+        self.connections, self.streams = connections, streams
+        self.under_way = connections * streams
         self.headers = ["-H", "content-type: application/grpc", "-H", "te: trailers"]
 
     def ask(self, body):
@@ -176,7 +180,7 @@ class GrpcServer:
             with tempfile.NamedTemporaryFile(prefix="poolgate-bench-") as file:
                 file.write(message)
                 file.flush()
-                out = load(["h2load", "-t1", f"-c{CONNECTIONS}", "-m1", "-D", seconds, "-d", file.name,
+                out = load(["h2load", "-t1", f"-c{self.connections}", f"-m{self.streams}", "-D", seconds, "-d", file.name,
                             *self.headers, self.url], seconds)
         finally:
             sampler.over.set()
@@ -186,7 +190,7 @@ class GrpcServer:
         require(good > 0 and good == done and not any(bad), f"h2load: {out[out.find('requests:'):][:200]}")
         if self.fixed:  # an error of gRPC has status 200 as well, but no message
             data = int(re.search(r"\((\d+)\) data", out).group(1))
-            require(abs(data - done * len(message)) <= CONNECTIONS * len(message),
+            require(abs(data - done * len(message)) <= self.under_way * len(message),
                     f"h2load got {data} bytes in {done} answers of {len(message)}")
         return Run(done, seconds, samples)
 

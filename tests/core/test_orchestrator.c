@@ -34,10 +34,8 @@ static struct pool *pool(void) {
 
 /* What a client would be told now. */
 static enum outcome look(enum priority priority) {
-    const struct admission_ask ask = {.priority = priority,
-                                      .tenant = "",
-                                      .deadline_ns = CLOCK_NEVER,
-                                      .now_ns = stage.now_ns};
+    const struct admission_ask ask = {
+        .priority = priority, .tenant = "", .deadline_ns = CLOCK_NEVER, .now_ns = stage.now_ns};
     return admission_look(&pool()->admission, &ask);
 }
 
@@ -345,7 +343,8 @@ START_TEST(who_was_admitted_just_before_the_load_failed_is_answered_at_once) {
     submit();
     fail_to_load(A, "no");
     die(A);
-    admission_update(&pool()->admission, &(struct admission_view){.refusal = OK}); /* as if the gate did not know yet */
+    admission_update(&pool()->admission,
+                     &(struct admission_view){.refusal = OK}); /* as if the gate did not know yet */
     uint64_t late = submit();
     assert_answered(late, SPAWN_FAILED);
     ck_assert_uint_gt(ending(late)->retry_after_ns, 0);

@@ -141,8 +141,8 @@ static void reply_is(uint64_t id, size_t bytes) {
 
 START_TEST(payloads_of_every_size_come_back_as_they_went_in_order) {
     open_worker();
-    static const size_t sizes[] = {0,     1,      15,    16,     17,     63,     64, 1000,   65535,
-                                   65536, 60000,  50000, 65534,  65537,  300000, 5,  1000000};
+    static const size_t sizes[] = {0,     1,     15,    16,    17,    63,     64, 1000,   65535,
+                                   65536, 60000, 50000, 65534, 65537, 300000, 5,  1000000};
     for (uint32_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         while (send_bytes(i + 1, sizes[i]) == QUEUE_FULL) run_until(NULL, &answers, answers + 1);
     }
