@@ -96,7 +96,8 @@ static char *rationed_strdup(const char *text) {
     return use_ration() ? strdup(text) : NULL;
 }
 
-static int rationed_vasprintf(char **out, const char *format, va_list arguments) {
+__attribute__((format(printf, 2, 0))) static int rationed_vasprintf(char **out, const char *format,
+                                                                    va_list arguments) {
     return use_ration() ? vasprintf(out, format, arguments) : -1;
 }
 

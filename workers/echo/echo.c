@@ -3,7 +3,7 @@
  *
  * thread: one state per slot, no globals.
  * owns:   its state; a `size` reply is handed over without a copy.
- * fails:  as it is told to. Waiting asks poolgate_cancelled every 5 ms, except where stated.
+ * fails:  as it is told to. Waiting asks poolgate_cancelled every half millisecond, except where stated.
  *
  * Arguments (worker.args), all optional:
  *   delay_ms    how long each piece of an answer takes; a plain answer is one piece
