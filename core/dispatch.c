@@ -36,12 +36,21 @@ static void count_batch(struct pool *pool, size_t count) {
     pool->totals.batch_sizes[bucket < POOL_BATCH_SIZES ? bucket : POOL_BATCH_SIZES - 1]++;
 }
 
+static void tell_start(struct pool *pool, struct slot *slot, const struct request *request,
+                       uint64_t now_ns) {
+    pool_tell(
+        pool,
+        &(struct pool_news){.kind = HAPPENING_REQUEST_STARTED, .slot = slot, .request = request},
+        now_ns);
+}
+
 /* What was staged has begun, as far as can be known. */
 static void begin(struct pool *pool, struct slot *slot, struct assignment *assignment,
                   uint64_t now_ns) {
     slot_begin(slot, assignment, now_ns);
     pool->staged--;
     assignment->request->began_ns = now_ns;
+    tell_start(pool, slot, assignment->request, now_ns);
     count_batch(pool, 1);
 }
 
@@ -68,10 +77,7 @@ static void assign(struct pool *pool, struct slot *slot, struct request *request
     request->breaker_era = breaker_begin(&pool->breaker);
     slot_assign(slot, request, unit, staged, now_ns);
     pool->staged += staged;
-    pool_tell(
-        pool,
-        &(struct pool_news){.kind = HAPPENING_REQUEST_STARTED, .slot = slot, .request = request},
-        now_ns);
+    if (!staged) tell_start(pool, slot, request, now_ns);
 }
 
 /* Undoes assign: it has not begun and waits again. */
@@ -82,7 +88,7 @@ static void unassign(struct pool *pool, struct slot *slot, struct assignment *as
     slot_unassign(slot, assignment);
     if (request == NULL) return;
     dispatch_verdict(pool, request, BREAKER_NEUTRAL, now_ns);
-    request->attempts--;
+    if (--request->attempts == 0) request->slot = REQUEST_NO_SLOT;
     request->began_ns = 0;
     request_queue_return(&pool->queue, request, now_ns);
 }

@@ -113,7 +113,7 @@ static uint32_t next_random(struct orchestrator *orchestrator) {
 /* --- handlers: they mark ---------------------------------------------------------------------------- */
 
 static void on_wish(struct pool *pool, enum wish wish, uint64_t now_ns) {
-    if (pool->wish == wish) return;
+    if (pool->wish == wish || (pool->leaving && wish == WISH_PAUSE)) return;
     pool_tell(pool,
               &(struct pool_news){
                   .kind = HAPPENING_POOL, .from = wish_name(pool->wish), .to = wish_name(wish)},
@@ -134,9 +134,14 @@ static void on_memory(struct orchestrator *orchestrator, const struct memory_rea
                      memory->gateway_bytes, memory->stall_percent);
 }
 
-static void on_drain(struct orchestrator *orchestrator, uint64_t until_ns) {
+/* What was paused is finished as well. */
+static void on_drain(struct orchestrator *orchestrator, uint64_t until_ns, uint64_t now_ns) {
     orchestrator->draining = true;
     if (until_ns < orchestrator->drain_until_ns) orchestrator->drain_until_ns = until_ns;
+    for (size_t i = 0; i < orchestrator->pools_count; i++) {
+        struct pool *pool = orchestrator->pools[i];
+        if (pool != NULL && pool->wish == WISH_PAUSE) on_wish(pool, WISH_RUN, now_ns);
+    }
 }
 
 void orchestrator_handle(struct orchestrator *orchestrator, const struct event *event,
@@ -156,9 +161,12 @@ void orchestrator_handle(struct orchestrator *orchestrator, const struct event *
                    now_ns);
         return;
     case EVENT_MEMORY: on_memory(orchestrator, event->memory); return;
-    case EVENT_WISH: on_wish(pool, event->wish, now_ns); return;
+    case EVENT_WISH:
+        if (!(orchestrator->draining && event->wish == WISH_PAUSE))
+            on_wish(pool, event->wish, now_ns);
+        return;
     case EVENT_SCALE: on_scale(pool, event->slots_min, event->slots_max); return;
-    case EVENT_DRAIN: on_drain(orchestrator, event->until_ns); return;
+    case EVENT_DRAIN: on_drain(orchestrator, event->until_ns, now_ns); return;
     }
 }
 

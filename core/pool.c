@@ -90,6 +90,12 @@ uint32_t pool_places(const struct pool *pool) {
     return pool_able(pool) * pool->options->inflight;
 }
 
+uint32_t pool_pace(const struct pool *pool) {
+    uint64_t batches = pool->totals.batches, batched = pool->totals.batched;
+    uint64_t size = pool->batch_most > 1 && batches > 0 ? batched / batches : 1;
+    return pool_places(pool) * (uint32_t)(size > 0 ? size : 1);
+}
+
 bool pool_is_given_up(const struct pool *pool) {
     return pool->abandoned >= POOL_ABANDONED_MOST && pool_able(pool) == 0 && pool_coming(pool) == 0;
 }

@@ -82,6 +82,8 @@ void pool_free(struct pool *pool);
 
 /* The sum of inflight over the slots that can work now, and how many slots that is. */
 uint32_t pool_places(const struct pool *pool);
+/* How many requests run at a time: the places, each with as many as a batch has on average. */
+uint32_t pool_pace(const struct pool *pool);
 uint32_t pool_able(const struct pool *pool);
 uint32_t pool_coming(const struct pool *pool);
 /* Too many threads were left behind: with the last able slot gone there will be no other. */

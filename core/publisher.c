@@ -125,7 +125,7 @@ static void fill_measures(struct pool_snapshot *out, const struct pool *pool, ui
     out->run_recent = recent_percentiles(&stats->run_recent);
     uint32_t waits = pool->queue.waiting + pool->staged;
     out->expected_wait_ns =
-        waits == 0 ? 0 : stats_expected_wait(stats->mean_run_ns, waits, pool_places(pool));
+        waits == 0 ? 0 : stats_expected_wait(stats->mean_run_ns, waits, pool_pace(pool));
     out->service_rate = history_service_rate(pool->history, RATE_SPAN_NS, now_ns);
 }
 
@@ -182,7 +182,10 @@ static void fill_pool(struct pool_snapshot *out, struct pool *pool, bool drainin
     *out = (struct pool_snapshot){
         .name = options->name,
         .capability = options->capability,
-        .health = health_of_pool(pool->census.by_state, pool->slots_min, pool->wish, backing_off),
+        .health =
+            pool->abandoned >= POOL_ABANDONED_MOST
+                ? HEALTH_UNHEALTHY
+                : health_of_pool(pool->census.by_state, pool->slots_min, pool->wish, backing_off),
         .wish = draining ? WISH_DRAIN : pool->wish,
         .required = options->required,
         .reached_min = pool->reached_min || pool->once_ready || pool->slots_min == 0,

@@ -14,9 +14,10 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define PUBLISH_NS   (5 * CLOCK_MS) /* the snapshot is at most so old while anything happens */
-#define HEARTBEAT_MS 1000           /* and settles so often while nothing does */
-#define WEIGH_NS     CLOCK_S        /* so often the machine's memory is looked at */
+#define PUBLISH_NS   (5 * CLOCK_MS) /* the snapshot is at most so old while anything happens; and */
+#define PUBLISH_PART 20      /* older where making one takes more than this part of the time */
+#define HEARTBEAT_MS 1000    /* and settles so often while nothing does */
+#define WEIGH_NS     CLOCK_S /* so often the machine's memory is looked at */
 
 enum reactor_message {
     MESSAGE_SUBMIT,
@@ -62,7 +63,7 @@ struct reactor {
     uv_check_t after_sleep;
     uv_timer_t timer;
     uint64_t timer_due_ns; /* 0: not armed */
-    uint64_t published_ns;
+    uint64_t published_ns, publish_took_ns;
     uint64_t settled_dirty; /* something happened since the last publish */
     struct lag round;
     struct histogram lag;
@@ -286,11 +287,14 @@ static void arm(struct reactor *reactor, uint64_t next_ns, uint64_t now_ns) {
 static uint64_t publish(struct reactor *reactor, uint64_t now_ns) {
     uint64_t age_ns = now_ns - reactor->published_ns;
     if (reactor->settled_dirty == 0 && age_ns < HEARTBEAT_MS * CLOCK_MS / 2) return CLOCK_NEVER;
-    if (age_ns < PUBLISH_NS) return reactor->published_ns + PUBLISH_NS;
+    uint64_t interval_ns = reactor->publish_took_ns * PUBLISH_PART;
+    if (interval_ns < PUBLISH_NS) interval_ns = PUBLISH_NS;
+    if (age_ns < interval_ns) return reactor->published_ns + interval_ns;
     reactor->settled_dirty = 0;
     reactor->published_ns = now_ns;
     publisher_publish(reactor->publisher, &reactor->orchestrator, &reactor->lag,
                       reactor->lag_max_ns, now_ns);
+    reactor->publish_took_ns = clock_now_ns() - now_ns;
     return CLOCK_NEVER;
 }
 

@@ -1,7 +1,7 @@
 /* reactor - the pool loop: a thread with one libuv loop that feeds the orchestrator and lets it act.
  * thread: open and close on one thread; send from any; everything else happens on the loop.
  * owns:   the orchestrator, the transports, the publisher, its channel.
- * fails:  reactor_open: MEMORY_EXHAUSTED, SPAWN_FAILED. reactor_send: as channel_try_send. */
+ * fails:  reactor_open: MEMORY_EXHAUSTED, SPAWN_FAILED. submit, cancel: as channel_try_send. */
 #ifndef CORE_REACTOR_H
 #define CORE_REACTOR_H
 

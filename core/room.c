@@ -107,6 +107,9 @@ static bool evict(const struct pools *pools, uint32_t except, uint64_t needed, e
 enum room room_for(const struct pools *pools, struct pool *pool, struct slot *slot,
                    uint64_t now_ns) {
     uint64_t bytes = pool->options->memory_bytes;
+    /* Only its min: not what would have to go again as soon as the pressure is critical. */
+    uint64_t spare = pool->queue.waiting == 0 ? pool->governor->limit_bytes / 10 : 0;
+    if (spare > 0 && governor_missing(pool->governor, bytes + spare) > 0) return ROOM_NONE;
     if (governor_reserve(pool->governor, &slot->guard, bytes) == OK) return ROOM_KEPT;
     if (pool->queue.waiting == 0) return ROOM_NONE;
     uint64_t missing = governor_missing(pool->governor, bytes);

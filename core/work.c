@@ -22,7 +22,7 @@
 /* --- in ---------------------------------------------------------------------------------------------- */
 
 uint64_t work_needs(const struct pool *pool, const char *tenant, enum priority priority) {
-    uint32_t places = pool_places(pool);
+    uint32_t places = pool_pace(pool);
     uint64_t mean_ns = pool->stats.mean_run_ns;
     if (pool->options->queue.overload != OVERLOAD_SHED || mean_ns == 0 || places == 0) return 0;
     uint64_t ahead = request_queue_ahead(&pool->queue, tenant, priority);
@@ -219,7 +219,6 @@ static void retry_or_answer(struct pool *pool, struct request *request, bool alo
                             enum blame blame, const char *what, uint64_t now_ns) {
     uint32_t crashes = pool->options->retry_crashes;
     bool to_blame = blame == BLAME_REQUEST;
-    dispatch_verdict(pool, request, to_blame ? BREAKER_FAILURE : BREAKER_NEUTRAL, now_ns);
     if (alone && to_blame) mark(request, request->slot, what, now_ns);
     if (!alone) request->solo = true;
     bool again = crashes > 0 && request->marks <= crashes &&
@@ -227,6 +226,7 @@ static void retry_or_answer(struct pool *pool, struct request *request, bool alo
     pool->totals.crashed++;
     if (again) {
         request_queue_retry(&pool->queue, request, now_ns - request->began_ns, now_ns);
+        request->began_ns = 0; /* that run is paid for: what it waits from here on is no run */
         pool->totals.retried++;
         return;
     }
@@ -241,14 +241,18 @@ void work_lost(struct pool *pool, struct slot *slot, enum blame blame, const cha
                uint64_t now_ns) {
     dispatch_salvage(pool, slot, now_ns);
     bool alone = slot->inflight == 1;
+    /* However many it had: one worker has failed once. */
+    enum breaker_result result = blame == BLAME_REQUEST ? BREAKER_FAILURE : BREAKER_NEUTRAL;
     for (uint32_t i = 0; slot->inflight > 0 && i < slot->places; i++) {
         struct assignment assignment = slot->assignments[i];
         if (assignment.id == 0) continue;
         slot_unassign(slot, &slot->assignments[i]);
         if (assignment.given_up_ns > 0)
             histogram_add(&pool->stats.cancel, now_ns - assignment.given_up_ns);
-        if (assignment.request != NULL)
-            retry_or_answer(pool, assignment.request, alone, blame, what, now_ns);
+        if (assignment.request == NULL) continue;
+        dispatch_verdict(pool, assignment.request, result, now_ns);
+        result = BREAKER_NEUTRAL;
+        retry_or_answer(pool, assignment.request, alone, blame, what, now_ns);
     }
 }
 

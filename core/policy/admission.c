@@ -11,8 +11,11 @@ void admission_init(struct admission *admission, uint32_t capacity, uint32_t res
 
 void admission_tune(struct admission *admission, uint32_t capacity, uint32_t reserve,
                     uint64_t bytes_limit) {
-    atomic_store_explicit(&admission->capacity, capacity, memory_order_relaxed);
-    atomic_store_explicit(&admission->reserve, reserve, memory_order_relaxed);
+    /* What shrinks goes first: in between no more is let in than before or after. */
+    bool shrinks = capacity < atomic_load_explicit(&admission->capacity, memory_order_relaxed);
+    if (shrinks) atomic_store(&admission->capacity, capacity);
+    atomic_store(&admission->reserve, reserve);
+    if (!shrinks) atomic_store(&admission->capacity, capacity);
     atomic_store_explicit(&admission->bytes_limit, bytes_limit, memory_order_relaxed);
 }
 
@@ -56,13 +59,18 @@ static uint32_t limit_for(struct admission *admission, const struct admission_as
     return favoured ? limit + reserve : limit;
 }
 
-static enum outcome refusal_of(struct admission *admission, const struct admission_ask *ask) {
-    enum outcome refusal = (enum outcome)atomic_load(&admission->refusal);
-    if (refusal != OK) return refusal;
+static enum outcome refusal_of(const struct admission *admission) {
+    return (enum outcome)atomic_load(&admission->refusal);
+}
+
+static bool is_meetable(struct admission *admission, const struct admission_ask *ask) {
     uint64_t needs_ns =
         atomic_load_explicit(&admission->needs_ns[ask->priority], memory_order_relaxed);
-    if (needs_ns == 0 || ask->deadline_ns == CLOCK_NEVER) return OK;
-    return ask->deadline_ns < clock_add(ask->now_ns, needs_ns) ? DEADLINE_UNMEETABLE : OK;
+    if (needs_ns == 0 || ask->deadline_ns == CLOCK_NEVER) return true;
+    if (ask->deadline_ns >= clock_add(ask->now_ns, needs_ns)) return true;
+    /* All that waits is another tenant's: this one may be next, which only the loop can say. */
+    bool holds = atomic_load_explicit(holdings(admission, ask->tenant), memory_order_relaxed) > 0;
+    return !holds && atomic_load_explicit(&admission->tenants, memory_order_relaxed) > 0;
 }
 
 /* A half-open breaker lets in no more than its probes: what is above is still its refusal. */
@@ -77,11 +85,17 @@ static enum outcome count(struct admission *admission, enum outcome outcome) {
     return outcome;
 }
 
-enum outcome admission_look(struct admission *admission, const struct admission_ask *ask) {
-    enum outcome refusal = refusal_of(admission, ask);
-    if (refusal != OK) return count(admission, refusal);
+/* The refusals in their order; what is full comes before what is late. */
+static enum outcome look(struct admission *admission, const struct admission_ask *ask) {
+    enum outcome refusal = refusal_of(admission);
+    if (refusal != OK) return refusal;
     uint32_t permits = atomic_load(&admission->permits);
-    return permits < limit_for(admission, ask, permits) ? OK : count(admission, full(admission));
+    if (permits >= limit_for(admission, ask, permits)) return full(admission);
+    return is_meetable(admission, ask) ? OK : DEADLINE_UNMEETABLE;
+}
+
+enum outcome admission_look(struct admission *admission, const struct admission_ask *ask) {
+    return count(admission, look(admission, ask));
 }
 
 static void hold(struct admission *admission, const char *tenant) {
@@ -90,7 +104,7 @@ static void hold(struct admission *admission, const char *tenant) {
 }
 
 enum outcome admission_take(struct admission *admission, const struct admission_ask *ask) {
-    enum outcome refusal = refusal_of(admission, ask);
+    enum outcome refusal = look(admission, ask);
     if (refusal != OK) return count(admission, refusal);
     uint32_t permits = atomic_load(&admission->permits);
     do {
@@ -98,7 +112,7 @@ enum outcome admission_take(struct admission *admission, const struct admission_
     } while (!atomic_compare_exchange_weak(&admission->permits, &permits, permits + 1));
     hold(admission, ask->tenant);
     /* Whoever began to refuse meanwhile either sees this permit or is seen here. */
-    refusal = (enum outcome)atomic_load(&admission->refusal);
+    refusal = refusal_of(admission);
     if (refusal != OK) admission_give_back(admission, ask->tenant);
     return count(admission, refusal);
 }

@@ -22,7 +22,8 @@ struct admission_view {
     enum outcome refusal;      /* OK: open; else the outcome that everybody gets */
     uint64_t refusal_until_ns; /* when trying again may help; 0: not known */
     /* From now to the end of a run for a newcomer of each class: what its deadline must leave. 0: not
-     * known, or not to be looked at here. */
+     * known, or not to be looked at here. Not for a tenant that holds
+     * nothing while others do: it may be next, which only the loop can say. */
     uint64_t needs_ns[PRIORITY_COUNT];
 };
 

@@ -38,7 +38,9 @@ bool breaker_tick(struct circuit_breaker *breaker, uint64_t now_ns) {
 uint32_t breaker_room(const struct circuit_breaker *breaker) {
     if (breaker->state == BREAKER_CLOSED) return UINT32_MAX;
     if (breaker->state == BREAKER_OPEN) return 0;
-    return breaker->options.probes - breaker->probing;
+    /* A reload may have left fewer probes than are under way. */
+    uint32_t probes = breaker->options.probes;
+    return probes > breaker->probing ? probes - breaker->probing : 0;
 }
 
 uint64_t breaker_begin(struct circuit_breaker *breaker) {

@@ -25,23 +25,34 @@ static void on_library_log(gpr_log_func_args *line) {
     log_event(LOG_DEBUG, "grpc library", LOG_STR("text", line->message));
 }
 
-/* gRPC core locks with Abseil's mutexes, in C++. As Debian builds them they look for deadlocks at each
- * lock, some 6 % of a call, and the first that has to wait finds out how fast the processor counts, for
- * which it reads files and sleeps: that may not be the pool loop. A library of another build has neither
- * function under this name, and stays as it is. */
-static void tame_locks(void) {
-    static const char ignore_deadlocks[] =
-        "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE";
-    static const char learn_frequency[] = "_ZN4absl7debian313base_internal19NominalCPUFrequencyEv";
+/* gRPC core stands on Abseil, which is C++ and has these names in Debian's build; a library of another build
+ * has none of them and stays as it is. */
+#define ABSEIL(name) "_ZN4absl7debian3" name
+
+/* As Debian builds Abseil its mutexes look for deadlocks at each lock, some 6 % of a call. */
+static void forgo_deadlock_search(void) {
     union {
         void *symbol;
         void (*set_mode)(int mode); /* enum class: 0 is kIgnore */
-        double (*frequency)(void);
-    } found;
-    found.symbol = dlsym(RTLD_DEFAULT, ignore_deadlocks);
+    } found = {
+        dlsym(RTLD_DEFAULT, ABSEIL("29SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE"))};
     if (found.symbol != NULL) found.set_mode(0);
-    found.symbol = dlsym(RTLD_DEFAULT, learn_frequency);
-    if (found.symbol != NULL) (void)found.frequency();
+}
+
+/* Whoever first has to wait for one of its mutexes finds out how many processors there are and how fast they
+ * count, and who first makes a text of a time the time zone: by reading files, even by sleeping. That may
+ * be no loop's thread. Each of these asks once and keeps the answer. */
+static void ask_abseil_ahead(void) {
+    static const char *const asks[] = {ABSEIL("13base_internal7NumCPUsEv"),
+                                       ABSEIL("13base_internal19NominalCPUFrequencyEv"),
+                                       ABSEIL("13time_internal4cctz15local_time_zoneEv")};
+    for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+        union {
+            void *symbol;
+            void (*ask)(void); /* what it returns fits a register and is not wanted */
+        } found = {dlsym(RTLD_DEFAULT, asks[i])};
+        if (found.symbol != NULL) found.ask();
+    }
 }
 
 /* What would be read from files at the first need of it, on whichever thread that is. */
@@ -52,7 +63,8 @@ static void read_ahead(void) {
 
 void library_open(void) {
     gpr_set_log_function(on_library_log);
-    tame_locks();
+    forgo_deadlock_search();
+    ask_abseil_ahead();
     read_ahead();
     grpc_init();
 }

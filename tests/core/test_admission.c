@@ -230,6 +230,28 @@ START_TEST(what_needs_longer_than_its_deadline_leaves_is_unmeetable) {
 }
 END_TEST
 
+START_TEST(a_full_queue_is_full_before_anything_is_late) {
+    struct admission_view view = {.needs_ns[PRIORITY_NORMAL] = CLOCK_S};
+    open_admission(0);
+    take_all(PRIORITY_NORMAL);
+    admission_update(&admission, &view);
+    ck_assert_int_eq(take_within(1, PRIORITY_NORMAL), QUEUE_FULL);
+    give_back();
+    ck_assert_int_eq(take_within(1, PRIORITY_NORMAL), DEADLINE_UNMEETABLE);
+    ck_assert_uint_eq(admission.unmeetable, 1);
+}
+END_TEST
+
+START_TEST(what_another_tenant_waits_for_makes_nobody_late) {
+    struct admission_view view = {.needs_ns[PRIORITY_NORMAL] = CLOCK_S};
+    open_admission(0);
+    ck_assert_int_eq(take_for("another"), OK);
+    admission_update(&admission, &view);
+    ck_assert_int_eq(take_within(1, PRIORITY_NORMAL), OK); /* it may be next: the loop will say */
+    ck_assert_int_eq(take_within(1, PRIORITY_NORMAL), DEADLINE_UNMEETABLE);
+}
+END_TEST
+
 START_TEST(a_ceiling_lets_in_the_probes_and_nobody_more_whatever_the_class) {
     open_admission(50);
     admission_update(&admission, &(struct admission_view){.places = 50, .ceiling = 2});
@@ -356,6 +378,7 @@ SUITE("core/admission", 60, the_limit_is_the_capacity_and_the_places,
       a_tenant_below_its_share_has_the_reserve_of_a_full_queue,
       a_tenant_that_is_alone_has_no_share_beyond_the_limit,
       what_needs_longer_than_its_deadline_leaves_is_unmeetable,
+      a_full_queue_is_full_before_anything_is_late, what_another_tenant_waits_for_makes_nobody_late,
       a_ceiling_lets_in_the_probes_and_nobody_more_whatever_the_class,
       a_ceiling_above_the_limit_lifts_nothing, limits_that_are_tuned_hold_from_then_on,
       eight_threads_never_exceed_the_limit, eight_threads_take_exactly_the_limit)

@@ -183,6 +183,20 @@ START_TEST(a_probe_that_says_nothing_only_gives_its_place_back) {
 }
 END_TEST
 
+START_TEST(fewer_probes_than_are_under_way_leave_no_room) {
+    open_breaker(1, 3, 3);
+    half_open();
+    uint64_t probe = breaker_begin(&breaker);
+    breaker_begin(&breaker);
+    breaker.options.probes = 1; /* a reload */
+    ck_assert_uint_eq(breaker_room(&breaker), 0);
+    breaker_result(&breaker, probe, BREAKER_NEUTRAL, START + OPEN_NS);
+    ck_assert_uint_eq(breaker_room(&breaker), 0);
+    breaker_result(&breaker, probe, BREAKER_NEUTRAL, START + OPEN_NS);
+    ck_assert_uint_eq(breaker_room(&breaker), 1);
+}
+END_TEST
+
 START_TEST(what_began_before_the_last_change_says_nothing) {
     open_breaker(1, 2, 2);
     uint64_t from_closed[3];
@@ -386,5 +400,5 @@ SUITE("core/circuit_breaker", 60, a_new_breaker_is_closed_and_lets_everything_pa
       half_open_lets_so_many_probes_through_and_no_more, enough_successes_close_it,
       one_failed_probe_opens_it_for_the_whole_time_again,
       a_probe_that_says_nothing_only_gives_its_place_back,
-      what_began_before_the_last_change_says_nothing,
+      fewer_probes_than_are_under_way_leave_no_room, what_began_before_the_last_change_says_nothing,
       every_sequence_of_nine_events_agrees_with_the_model, random_events_agree_with_the_model)

@@ -950,6 +950,22 @@ START_TEST(a_retry_keeps_its_deadline) {
 }
 END_TEST
 
+START_TEST(what_waits_after_a_crash_does_not_run) {
+    set(1, 1, 1);
+    open_warm();
+    uint64_t id = submit();
+    pass(CLOCK_MS);
+    crash(A);
+    wish_for(0, WISH_PAUSE);
+    pass(20 * CLOCK_S);
+    cancel(id);
+    ck_assert_uint_eq(ending(id)->run_ns, 0);
+    ck_assert_uint_eq(ending(id)->queue_ns, 20 * CLOCK_S + CLOCK_MS);
+    ck_assert_uint_eq(pool()->queue.order->tenants.mean_run_ns, CLOCK_MS); /* charged once */
+    close_stage();
+}
+END_TEST
+
 START_TEST(a_retry_can_be_cancelled) {
     set(1, 1, 1);
     open_warm();
@@ -1623,8 +1639,9 @@ SUITE("core/orchestrator", 30, a_pool_loads_its_min_at_once,
       a_shared_crash_marks_nobody_and_each_is_retried_alone,
       of_those_retried_alone_only_the_guilty_is_quarantined, a_kill_from_outside_marks_nobody,
       kills_from_outside_are_not_endured_for_ever, a_retry_keeps_its_deadline,
-      a_retry_can_be_cancelled, a_crash_after_a_cancel_is_nobodys,
-      a_reply_with_an_unknown_id_breaks_the_protocol, a_reply_with_the_id_zero_breaks_the_protocol,
+      what_waits_after_a_crash_does_not_run, a_retry_can_be_cancelled,
+      a_crash_after_a_cancel_is_nobodys, a_reply_with_an_unknown_id_breaks_the_protocol,
+      a_reply_with_the_id_zero_breaks_the_protocol,
       the_second_reply_to_a_request_breaks_the_protocol, a_worker_that_breaks_a_rule_is_killed,
       a_rule_broken_while_loading_is_a_failed_load, what_a_condemned_worker_still_says_is_ignored,
       what_a_stopped_worker_still_says_is_ignored,

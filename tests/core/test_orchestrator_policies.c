@@ -244,9 +244,17 @@ END_TEST
 
 START_TEST(crashes_open_it_and_nothing_is_retried) {
     open_breaker(4);
+    options->retry_crashes = 10;
     uint64_t ids[4];
     for (int i = 0; i < 4; i++) ids[i] = submit();
-    crash(A); /* four failures */
+    crash(A); /* one failure, however many were at it; each is tried again alone */
+    ck_assert_uint_eq(pool()->breaker.failures, 1);
+    for (int i = 1; i < 3; i++) {
+        ck_assert_int_eq(pool()->breaker.state, BREAKER_CLOSED);
+        pass(10 * CLOCK_S);
+        load(A);
+        crash(A);
+    }
     ck_assert_int_eq(pool()->breaker.state, BREAKER_OPEN);
     for (int i = 0; i < 4; i++) assert_answered(ids[i], CIRCUIT_OPEN);
     close_stage();
@@ -314,6 +322,20 @@ START_TEST(what_others_share_with_is_refused_by_the_loop) {
 }
 END_TEST
 
+START_TEST(a_tenant_is_not_refused_for_what_another_waits_for) {
+    set(1, 1, 1);
+    options->queue.overload = OVERLOAD_SHED;
+    options->queue.fair = true;
+    open_warm();
+    run_for(100 * CLOCK_MS);
+    for (int i = 0; i < 20; i++) submit();
+    uint64_t id = submit_within(500 * CLOCK_MS, "b");
+    ck_assert_uint_ne(id, 0);
+    assert_live(id);
+    close_stage();
+}
+END_TEST
+
 START_TEST(who_would_be_next_is_never_refused_so_a_wrong_estimate_heals) {
     open_overload(OVERLOAD_SHED);
     run_for(10 * CLOCK_S); /* the one slow run */
@@ -375,6 +397,7 @@ SUITE("core/orchestrator and its policies", 30,
       crashes_open_it_and_nothing_is_retried,
       who_comes_when_the_open_time_is_over_is_let_in_by_a_loop_that_is_late,
       what_cannot_be_met_is_refused_at_the_gate, what_others_share_with_is_refused_by_the_loop,
+      a_tenant_is_not_refused_for_what_another_waits_for,
       who_would_be_next_is_never_refused_so_a_wrong_estimate_heals,
       a_queue_that_stands_drops_its_oldest_and_serves_its_newest,
       nobody_is_dropped_while_the_pool_loads)

@@ -162,12 +162,17 @@ def what_cannot_be_met_is_refused_at_once():
 @test
 def a_tenant_with_many_requests_does_not_hold_up_another():
     with Gateway([echo(args={"delay_ms": 20})]) as gateway:
+        first = hold(gateway)
         many = [gateway.send(gateway.raw_post("echo", b"x", headers={"Poolgate-Tenant": "greedy"})) for _ in range(40)]
-        gateway.until_waiting("echo", 39)
-        reply = gateway.post("echo", b"x", headers={"Poolgate-Tenant": "modest"})
-        check(reply.seconds < patient(0.3), f"one behind forty of another tenant waited {reply.seconds:.3f} s")
-        shown = gateway.pool("echo")["queue"]["tenants"]
-        check("greedy" in shown, f"tenants: {shown}")
+        gateway.until_waiting("echo", 40)
+        modest = gateway.send(gateway.raw_post("echo", b"x", headers={"Poolgate-Tenant": "modest"}))
+        gateway.until_waiting("echo", 41)
+        check("greedy" in gateway.pool("echo")["queue"]["tenants"], "tenants are shown")
+        equal(parse_reply(receive(first)).status, 200, "the one before them all")
+        began = time.monotonic()
+        equal(parse_reply(receive(modest)).status, 200, "the modest one's answer")
+        waited = time.monotonic() - began
+        check(waited < patient(0.4), f"one behind forty of 20 ms of another tenant waited {waited:.3f} s")
         equal({parse_reply(receive(connection)).status for connection in many}, {200}, "the greedy one's answers")
 
 
