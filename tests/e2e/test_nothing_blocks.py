@@ -3,6 +3,7 @@
 
 import http.client
 import os
+import resource
 import threading
 import time
 from collections import Counter
@@ -15,6 +16,8 @@ from support import TooSlow, build, check, main, patient, skip, test
 
 FRONT_ENDS = ("http", "grpc", "grpc-door")
 LAG_S, LAG_SHARE = 0.005, 0.999
+OTHERS_SHARE = 0.1  # of all processors: above it a turn's length tells of them, not of the loop
+TICKS = os.sysconf("SC_CLK_TCK")
 LOAD_S = 2.0
 LARGE = 300_000
 
@@ -132,17 +135,33 @@ def lag(gateway):
     return within, numbers.sum("poolgate_loop_lag_seconds_count", loop="pool")
 
 
+def processor_seconds(gateway):
+    """What all processors did so far, time stolen by the machine below included; and what of it was ours."""
+    fields = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+    used = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    for pid in (gateway.pid, *gateway.marked_processes()):
+        used += sum(int(field) for field in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]) / TICKS
+    return (sum(fields[:3]) + sum(fields[5:8])) / TICKS, used
+
+
+def share_of_others(early, late, seconds):
+    return max(0.0, (late[0] - early[0] - (late[1] - early[1])) / seconds / os.cpu_count())
+
+
 @test
 def under_full_load_the_pool_loop_lags_less_than_5_ms_at_p99_9():
     if build.sanitized:
         skip("a sanitizer slows every turn down")
     with Gateway([echo(slots=4)], conserve=False) as gateway:
         Load(gateway, 0.5, clients=8, calls=100, leave=False).run()
-        before = lag(gateway)
+        before, used, began = lag(gateway), processor_seconds(gateway), time.monotonic()
         answers = Load(gateway, 4.0, clients=16, calls=500).run()
+        others = share_of_others(used, processor_seconds(gateway), time.monotonic() - began)
         within, turns = (late - early for late, early in zip(lag(gateway), before))
         print(f"{dict(answers)} answers, {turns:.0f} turns of the loop, {turns - within:.0f} of them above 5 ms")
         check(turns >= 1000, "the loop has turned often")
+        if within < turns * LAG_SHARE and others > OTHERS_SHARE:
+            skip(f"others have {others:.0%} of the processors, and it is they whom the loop waits for")
         if within < turns * LAG_SHARE:
             raise TooSlow(f"{(turns - within) / turns:.3%} of {turns:.0f} turns of the pool loop took above 5 ms")
 
