@@ -87,7 +87,6 @@ void life_start(struct pool *pool, struct slot *slot, uint64_t now_ns) {
 static void became_ready(struct pool *pool, struct slot *slot, uint64_t now_ns) {
     slot->cold_ns = now_ns - slot->started_ns;
     slot->ready_ns = now_ns;
-    slot->ever_ready = true;
     slot->load_deadline_ns = CLOCK_NEVER;
     slot->stable_ns = now_ns + BACKOFF_STABLE_NS;
     slot->quiet_ns = now_ns + SLOT_QUIET_NS;
@@ -125,10 +124,10 @@ static void loaded(struct pool *pool, struct slot *slot, const struct transport_
 
 /* A load has failed. With no other slot able or coming, those who wait are told now, not later. */
 static void give_up_on_load(struct pool *pool, const struct slot *slot, uint64_t now_ns) {
-    pool->load_outcome = slot->failed_why == REASON_LOAD_TIMEOUT ? SPAWN_TIMEOUT : SPAWN_FAILED;
+    enum outcome outcome = slot->failed_why == REASON_LOAD_TIMEOUT ? SPAWN_TIMEOUT : SPAWN_FAILED;
     if (pool_able(pool) > 0 || pool_coming(pool) > 0) return;
     pool->backoff_until_ns = slot->respawn_ns;
-    work_refuse_waiting(pool, pool->load_outcome, slot->last_error, slot->respawn_ns, now_ns);
+    work_refuse_waiting(pool, outcome, slot->last_error, slot->respawn_ns, now_ns);
 }
 
 /* What the worker had held is free again. */

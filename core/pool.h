@@ -62,7 +62,6 @@ struct pool {
     uint32_t staged; /* requests handed ahead, over all slots */
     enum priority staged_class; /* effective, of all that are staged */
     uint32_t batch_most;        /* requests that a worker of this pool takes at once */
-    enum outcome load_outcome;  /* what the last failed load answers: SPAWN_FAILED, SPAWN_TIMEOUT */
     bool reached_min;
     uint64_t no_room_until_ns; /* work found no memory: all is refused until then; 0: it is not */
     bool no_room;              /* the memory governor refused its last load, and nobody can go */

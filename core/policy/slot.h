@@ -55,9 +55,8 @@ struct slot {
     uint64_t ready_ns;            /* since when it can serve; 0: it cannot */
     uint64_t started_ns, cold_ns; /* this start; how long the last load took */
     uint32_t failures;            /* in a row, for the back-off */
-    bool ever_ready;
-    enum reason failed_why;  /* why the last worker failed; START: it did not */
-    enum reason stopped_why; /* why the last one that was evicted had to go */
+    enum reason failed_why;       /* why the last worker failed; START: it did not */
+    enum reason stopped_why;      /* why the last one that was evicted had to go */
     char last_error[SLOT_ERROR_BYTES];
 
     /* Moments, CLOCK_NEVER when there is none. */
