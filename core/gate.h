@@ -70,7 +70,8 @@ enum outcome gate_charge(struct gate *gate, uint32_t pool, uint64_t bytes);
 void gate_uncharge(struct gate *gate, uint32_t pool, uint64_t bytes);
 
 /* Takes a permit and hands the request to its pool, or refuses it: in this order SHUTTING_DOWN,
- * CIRCUIT_OPEN, MEMORY_EXHAUSTED, SPAWN_FAILED, NO_WORKERS, QUEUE_FULL, DEADLINE_UNMEETABLE. On OK request->id is set, the request belongs to
+ * CIRCUIT_OPEN, MEMORY_EXHAUSTED, SPAWN_FAILED, NO_WORKERS, QUEUE_FULL, DEADLINE_UNMEETABLE.
+ * On OK request->id is set, the request belongs to
  * the pool, and request->done will be called exactly once, perhaps before this returns: write what
  * you need of it down before. *id receives request->id (copied before the hand-over). */
 enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *id,

@@ -94,7 +94,8 @@ void request_queue_finish(struct request_queue *queue, struct request *request, 
 /* --- batches ---------------------------------------------------------------------------------------- */
 
 /* The waiting requests that may go with it: the same batch_key, itself first, then by class and arrival;
- * solo ones never (`solo` must not change while it waits). Returns how many were written (at least 1), at most `most`. */
+ * solo ones never (`solo` must not change while it waits). Returns how many were written, from 1 to
+ * `most`. */
 size_t request_queue_batch(struct request_queue *queue, struct request *leader,
                            struct request **out, size_t most);
 /* How many wait under its key, itself included. */

@@ -32,10 +32,11 @@ struct scale_decision {
     char why[SCALE_WHY_BYTES]; /* for people */
 };
 
-/* fixed: min (0: one while work waits). adaptive: one more when all are busy, none is coming and work waits, up to max; one less
- * when one has been idle beyond its limit, down to min. A pool whose min is 0 starts its first worker as
- * soon as something waits. predictive: at once what the forecast needs, within min and max; beyond that
- * as adaptive, and never one less than the forecast needs. Nobody grows while there is no room. */
+/* fixed: min (0: one while work waits). adaptive: one more when all are busy, none is coming and work
+ * waits, up to max; one less when one has been idle beyond its limit, down to min. A pool whose min is 0
+ * starts its first worker as soon as something waits. predictive: at once what the forecast needs, within
+ * min and max; beyond that as adaptive, and never one less than the forecast needs. Nobody grows while
+ * there is no room. */
 struct scale_decision scaler_decide(const struct scale_facts *facts);
 
 #endif
