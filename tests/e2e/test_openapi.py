@@ -29,7 +29,7 @@ class Document:
     """openapi.yaml, and whether something is as it says. It knows the words of JSON Schema that the document uses;
     another one is an error."""
 
-    WORDS = {"$ref", "description", "type", "format", "enum", "const", "pattern", "minimum", "minLength", "maxLength",
+    WORDS = {"$ref", "description", "type", "format", "enum", "const", "pattern", "minimum", "maximum", "minLength", "maxLength",
              "maxItems", "required", "properties", "additionalProperties", "items"}
 
     def __init__(self):
@@ -56,6 +56,8 @@ class Document:
                 check(re.fullmatch(TIME, value), f"{where} is a time: {value!r}")
         if isinstance(value, (int, float)) and "minimum" in schema:
             check(value >= schema["minimum"], f"{where} is at least {schema['minimum']}: {value!r}")
+        if isinstance(value, (int, float)) and "maximum" in schema:
+            check(value <= schema["maximum"], f"{where} is at most {schema['maximum']}: {value!r}")
         if isinstance(value, list):
             check(len(value) <= schema.get("maxItems", len(value)), f"{where} has {len(value)} items")
             for index, item in enumerate(value):
