@@ -250,7 +250,7 @@ static void write_tenants(const struct snapshot *snapshot, const char *name, con
 }
 
 static void write_batches(const struct snapshot *snapshot, FILE *out) {
-    family(out, "batch_size", "histogram", "Requests handed together to a slot that had room.");
+    family(out, "batch_size", "histogram", "Requests that a slot began together.");
     for (size_t i = 0; i < snapshot->pools_count; i++) {
         const struct pool_snapshot *pool = &snapshot->pools[i];
         uint64_t batches = 0;
