@@ -12,8 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE_BYTES 2048
-#define RING_LINES 1024
+#define LINE_BYTES    2048
+#define RING_LINES    1024
+#define ROOM_MS       50
+#define LAST_WORDS_NS CLOCK_S
 /* Texts stop here and further fields are left out, so that a cut line still closes its quotes. */
 #define CLOSING_BYTES 64
 
@@ -33,6 +35,7 @@ static struct {
     enum log_format format;
     _Atomic int level;
     _Atomic uint64_t dropped;
+    _Atomic uint64_t give_up_ns; /* from then on a descriptor that takes nothing is left */
 } journal = {.lock = PTHREAD_MUTEX_INITIALIZER, .arrived = PTHREAD_COND_INITIALIZER};
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", "alert"};
@@ -186,15 +189,26 @@ void log_fields(enum log_level level, const char *message, const struct log_fiel
 
 /* --- the writer ------------------------------------------------------------------------------ */
 
+/* A pipe that nobody reads must not hold up the end. Where there is room in a pipe there is room for a whole
+ * line, so a write after this does not block, whatever the descriptor's mode. */
+static bool wait_for_room(void) {
+    struct pollfd room = {.fd = journal.fd, .events = POLLOUT};
+    while (poll(&room, 1, ROOM_MS) <= 0)
+        if (clock_now_ns() >= atomic_load(&journal.give_up_ns)) return false;
+    return true;
+}
+
 static void write_line(const struct line *line) {
     size_t done = 0;
     while (done < line->bytes) {
+        if (!wait_for_room()) {
+            atomic_fetch_add(&journal.dropped, 1);
+            return;
+        }
         ssize_t written = write(journal.fd, line->text + done, line->bytes - done);
         if (written > 0) {
             done += (size_t)written;
-        } else if (written < 0 && errno == EAGAIN) {
-            poll(&(struct pollfd){.fd = journal.fd, .events = POLLOUT}, 1, 1000);
-        } else if (written < 0 && errno != EINTR) {
+        } else if (written < 0 && errno != EINTR && errno != EAGAIN) {
             atomic_fetch_add(&journal.dropped, 1);
             return;
         }
@@ -230,6 +244,7 @@ enum outcome log_open(int fd, enum log_level level, enum log_format format) {
     journal.first = journal.count = 0;
     journal.stopping = false;
     atomic_store(&journal.level, (int)level);
+    atomic_store(&journal.give_up_ns, CLOCK_NEVER);
     if (pthread_create(&journal.writer, NULL, write_lines, NULL) != 0) {
         free(journal.lines);
         journal.lines = NULL;
@@ -249,6 +264,7 @@ void log_close(void) {
     }
     journal.running = false;
     journal.stopping = true;
+    atomic_store(&journal.give_up_ns, clock_now_ns() + LAST_WORDS_NS);
     pthread_cond_signal(&journal.arrived);
     pthread_mutex_unlock(&journal.lock);
     pthread_join(journal.writer, NULL);
