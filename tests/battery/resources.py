@@ -21,6 +21,7 @@ from support import eventually
 from trial import trial
 
 MIB = 1 << 20
+REFUSALS = ("memory_exhausted", "queue_full", "deadline_unmeetable")  # fewer workers are there, and less is let in
 CONNECTIONS = 120
 
 
@@ -207,9 +208,12 @@ def fill(run, place, group):
                        about="the pressure is told")
             ledger = place.load(steady(C / 2, run.seconds(3, 2), name="tight"))
             load = gateway.post("more", b"x", timeout_ms=5000)
-            run.at_most(f"at {share:.0%} not ok", sum(not entry.ok for entry in ledger), 0)
-            run.at_most(f"at {share:.0%} a further worker is loaded all the same", int(load.code != "memory_exhausted"),
-                        0)
+            refused = sum(ledger.counts()[code] for code in REFUSALS) if share > 0.95 else 0
+            run.at_most(f"at {share:.0%} neither served nor, above 95 %, refused",
+                        sum(not entry.ok for entry in ledger) - refused, 0)
+            run.at_most(f"at {share:.0%} a further worker ends otherwise",
+                        int(load.code not in ("memory_exhausted", "ok")), 0)
+            run.note(f"at {share:.0%}: {dict(ledger.counts())}, a further worker: {load.code}")
         hogs.append(subprocess.Popen([sys.executable, "-c", HOG, str(group.usage), str(2 * group.limit)],
                                      stdout=subprocess.DEVNULL, preexec_fn=group.join))
         time.sleep(run.seconds(5, 3))
