@@ -1,6 +1,5 @@
 """http1 - group G: HTTP/1.1 by people who do not mean well, straight and through proxies."""
 
-import os
 import shutil
 import socket
 import subprocess
@@ -9,7 +8,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from gateway import parse_reply
 from ledger import p99_ms, steady
 from operations import free_port, is_bound
 from stage import C, stage

@@ -6,10 +6,9 @@ import threading
 import time
 
 from control import percentile
-from h2 import (ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
-                WINDOW_UPDATE, Http2, field, invoke_request, literal)
+from h2 import (ACK, CONTINUATION, DATA, END_HEADERS, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
+                WINDOW_UPDATE, Http2, invoke_request, literal)
 from stage import stage
-from support import eventually
 from trial import trial
 
 PRIORITY, GOAWAY = 2, 7

@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from gateway import SERVING, Gateway, echo
+from gateway import Gateway, echo
 from h2 import Http2
 from ledger import p99_ms, steady
 from stage import C, sleeping, stage

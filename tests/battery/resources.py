@@ -7,13 +7,12 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from pathlib import Path
 
-from gateway import Gateway, echo
+from gateway import echo
 from h2 import Http2
 from ledger import steady
 from stage import C, stage
