@@ -1,6 +1,7 @@
 #include "core/base/log.h"
 
 #include "core/base/clock.h"
+#include "core/base/utf8.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -69,35 +70,20 @@ static void add(struct builder *builder, const char *text) {
     add_bytes(builder, text, strlen(text));
 }
 
-/* The length of the UTF-8 character at text (RFC 3629), 0 when it is none or a control character. */
-static size_t utf8_length(const unsigned char *text) {
-    size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-    if (text[0] < 0xc2 || text[0] > 0xf4) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool beyond = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-    bool control = text[0] == 0xc2 && text[1] < 0xa0;
-    return overlong || beyond || control ? 0 : length;
-}
-
+/* What is not text, and control characters, are escaped byte by byte: a line stays valid whatever is
+ * written. */
 static void add_escaped(struct builder *builder, const char *text) {
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        char escaped[8];
+    char escaped[8];
+    for (size_t left = strnlen(text, LINE_BYTES), bytes; left > 0; text += bytes, left -= bytes) {
         if (builder->line->bytes > LINE_BYTES - CLOSING_BYTES) return;
-        if (*c == '"' || *c == '\\') {
-            escaped[0] = '\\';
-            escaped[1] = (char)*c;
-            add_bytes(builder, escaped, 2);
-        } else if (*c >= 0x80 && utf8_length(c) > 0) {
-            add_bytes(builder, (const char *)c, utf8_length(c));
-            c += utf8_length(c) - 1;
-        } else if (*c < 0x20 || *c >= 0x7f) {
-            /* A control character, or a byte that is no text: a line stays valid whatever is written. */
-            snprintf(escaped, sizeof escaped, "\\u%04x", *c);
+        bytes = utf8_length(text, left);
+        if (bytes == 0 || utf8_is_control(text)) {
+            bytes = 1;
+            snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned char)*text);
             add(builder, escaped);
         } else {
-            add_bytes(builder, (const char *)c, 1);
+            if (*text == '"' || *text == '\\') add(builder, "\\");
+            add_bytes(builder, text, bytes);
         }
     }
 }
