@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "gateway/grpc/door.h"
+#include "gateway/retry_after.h"
 #include "gateway/status_map.h"
 
 #include <assert.h>
@@ -60,6 +61,7 @@ static uint64_t deadline_of(const struct call *call) {
     if (gpr_time_cmp(call->limit, gpr_inf_future(call->limit.clock_type)) == 0) return CLOCK_NEVER;
     gpr_timespec left = gpr_time_sub(call->limit, gpr_now(call->limit.clock_type));
     if (left.tv_sec < 0) return call->arrived_ns;
+    if ((uint64_t)left.tv_sec >= UINT64_MAX / CLOCK_S) return CLOCK_NEVER;
     return clock_add(call->arrived_ns, (uint64_t)left.tv_sec * CLOCK_S + (uint64_t)left.tv_nsec);
 }
 
@@ -166,14 +168,6 @@ void call_reply_packed(struct call *call, const struct ProtobufCMessage *message
     call_reply(call, buffer);
 }
 
-/* Milliseconds after which trying again helps: the same advice as Retry-After. 0: none. */
-static uint64_t pushback_ms(const struct refused *refused) {
-    uint16_t http = status_of(refused->outcome)->http;
-    if (http != 429 && http != 503) return 0;
-    if (refused->retry_after_ns == 0) return 1000;
-    return refused->retry_after_ns / CLOCK_MS + (refused->retry_after_ns % CLOCK_MS != 0 ? 1 : 0);
-}
-
 static void send_refusal(struct call *call, const struct refused *refused) {
     const struct status *status = status_of(refused->outcome);
     char pushback[24];
@@ -185,7 +179,7 @@ static void send_refusal(struct call *call, const struct refused *refused) {
          .value = grpc_slice_from_copied_string(id)},
     };
     size_t count = 2;
-    uint64_t ms = pushback_ms(refused);
+    uint64_t ms = retry_after_ms(refused->outcome, refused->retry_after_ns);
     if (ms > 0) {
         snprintf(pushback, sizeof pushback, "%" PRIu64, ms);
         trailers[count].key = grpc_slice_from_static_string("grpc-retry-pushback-ms");

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define READ_BYTES ((size_t)256 * 1024)
-#define TEXT_BYTES 1024
 
 /* What comes back from one call. */
 struct answer {
@@ -114,9 +113,8 @@ static void print_course(FILE *out, struct message_page *page) {
     struct message_field field;
     while (message_next(&fields, &field)) {
         if (field.number == 5) print_timing(out, &field);
-        const char *value =
-            field.number == 4 || field.number == 6 ? message_text(&field, TEXT_BYTES) : NULL;
-        if (value != NULL)
+        const char *value = field.number == 4 || field.number == 6 ? message_text(&field) : NULL;
+        if (value != NULL && text_valid(value, field.bytes))
             fprintf(out, "%s: %s\n", field.number == 4 ? "request-id" : "slot", value);
     }
 }

@@ -118,16 +118,13 @@ static bool trusts_tenant(const struct config *config) {
 }
 
 static enum outcome open_front(struct grpc_front *front, const struct rpc_server_options *options) {
-    size_t pools = gate_pools_most(options->gate);
     front->gate = options->gate;
     front->metrics = options->metrics;
     front->config = options->config;
     front->trust_tenant = trusts_tenant(options->config);
-    front->accounts = calloc(pools, sizeof *front->accounts);
-    if (front->accounts == NULL) return MEMORY_EXHAUSTED;
-    for (size_t i = 0; i < pools; i++)
-        front->accounts[i] = (struct byte_account){.gate = front->gate, .pool = (uint32_t)i};
-    enum outcome outcome = open_calls_open(&front->calls);
+    enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
+    if (outcome != OK) return outcome;
+    outcome = open_calls_open(&front->calls);
     if (outcome != OK) free(front->accounts);
     return outcome;
 }

@@ -269,7 +269,6 @@ static void start_handles(struct http_server *server) {
 
 static enum outcome open_front(struct front *front, const struct http_server_options *options) {
     const struct config *config = options->config;
-    size_t pools = gate_pools_most(options->gate);
     front->gate = options->gate;
     front->metrics = options->metrics;
     front->config = config;
@@ -277,10 +276,8 @@ static enum outcome open_front(struct front *front, const struct http_server_opt
     front->trust_tenant = config->auth.trust_tenant_header == TRUST_YES ||
                           (config->auth.trust_tenant_header == TRUST_DEFAULT &&
                            config->http.listen.loopback && !has_keys);
-    front->accounts = calloc(pools, sizeof *front->accounts);
-    if (front->accounts == NULL) return MEMORY_EXHAUSTED;
-    for (size_t i = 0; i < pools; i++)
-        front->accounts[i] = (struct body_account){.gate = front->gate, .pool = (uint32_t)i};
+    enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
+    if (outcome != OK) return outcome;
     return live_requests_open(&front->live, config->http.max_connections + PROBE_CONNECTIONS);
 }
 

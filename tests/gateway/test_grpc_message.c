@@ -1,6 +1,6 @@
 /* The reading of clients' protobuf messages over slices cut anywhere, and of the InvokeRequest. */
 #include "gateway/grpc/invoke_request.h"
-#include "gateway/grpc/text.h"
+#include "gateway/text_rules.h"
 
 #include "protos/gateway.pb-c.h"
 #include "tests/support/suite.h"
@@ -278,14 +278,15 @@ START_TEST(a_message_of_one_text_is_read) {
     grpc_byte_buffer *buffer = cut((const uint8_t *)"\x0a\x03"
                                                     "ocr\x10\x05",
                                    7, 2);
-    ck_assert_str_eq(message_only_text(buffer, &page, 63), "ocr");
-    ck_assert_ptr_null(message_only_text(buffer, &page, 2));
+    const char *flaw;
+    ck_assert_str_eq(message_only_text(buffer, &page, TEXT_POOL, &flaw), "ocr");
     grpc_byte_buffer_destroy(buffer);
-    ck_assert_str_eq(message_only_text(NULL, &page, 63), "");
+    ck_assert_str_eq(message_only_text(NULL, &page, TEXT_POOL, &flaw), "");
     buffer = cut((const uint8_t *)"\x0a\x09"
                                   "ocr",
                  5, 2);
-    ck_assert_ptr_null(message_only_text(buffer, &page, 63));
+    ck_assert_ptr_null(message_only_text(buffer, &page, TEXT_POOL, &flaw));
+    ck_assert_ptr_nonnull(flaw);
     grpc_byte_buffer_destroy(buffer);
 }
 END_TEST
