@@ -101,7 +101,7 @@ bool client_send(struct client *client) {
 
 void client_explain(const struct client *client, FILE *out) {
     const char *text = client->text != NULL ? client->text : "";
-    json_t *problem = json_loads(text, 0, NULL);
+    json_t *problem = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     const char *code = json_string_value(json_object_get(problem, "code"));
     const char *detail = json_string_value(json_object_get(problem, "detail"));
     json_t *retry = json_object_get(problem, "retry_after_ms");

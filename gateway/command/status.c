@@ -29,7 +29,8 @@ static json_t *get(const char *url, const char *path) {
     json_t *json = NULL;
     snprintf(client.path, sizeof client.path, "%s", path);
     if (client_send(&client)) {
-        if (client.status == 200 && client.text != NULL) json = json_loads(client.text, 0, NULL);
+        if (client.status == 200 && client.text != NULL)
+            json = json_loads(client.text, JSON_REJECT_DUPLICATES, NULL);
         if (json == NULL) client_explain(&client, stderr);
     }
     client_free(&client);
@@ -142,7 +143,10 @@ static int show_ready(const char *url) {
     struct client client = {.url = url, .path = "/readyz"};
     int status = EXIT_FAILURE;
     if (client_send(&client)) {
-        json_t *verdict = client.text == NULL ? NULL : json_loads(client.text, 0, NULL), *reason;
+        json_t *verdict = client.text == NULL
+                              ? NULL
+                              : json_loads(client.text, JSON_REJECT_DUPLICATES, NULL),
+               *reason;
         size_t at;
         if (client.status == 200) status = EXIT_SUCCESS;
         printf("%s", text_of(verdict, "status"));
