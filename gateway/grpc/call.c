@@ -71,6 +71,35 @@ static void watch_close(struct call *call) {
     start_batch(call, &op, 1, &call->closed);
 }
 
+/* As HTTP/2 counts a list of fields: 32 bytes for each besides its name and value. */
+static bool has_too_much_metadata(const struct call *call) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < call->metadata.count; i++) {
+        const grpc_metadata *pair = &call->metadata.metadata[i];
+        bytes += GRPC_SLICE_LENGTH(pair->key) + GRPC_SLICE_LENGTH(pair->value) + 32;
+    }
+    return bytes > CALL_METADATA_BYTES;
+}
+
+static void begin(struct call *call) {
+    struct door *door = call->queue->front->door;
+    struct refused refused = {.outcome = OK};
+    if (call->deadline_ns <= call->arrived_ns) {
+        refused.outcome = DEADLINE_EXCEEDED;
+    } else if (has_too_much_metadata(call)) {
+        refused.outcome = HEADERS_TOO_LARGE;
+        refused.detail =
+            "the metadata is too long; allowed: 16384 bytes, each field counted with 32 more";
+    } else if (!call->method->probe && door_is_full_for(door, call->handle)) {
+        refused.outcome = QUEUE_FULL;
+        refused.detail = "there are too many connections";
+    }
+    if (refused.outcome == OK)
+        call->method->begin(call);
+    else
+        call_refuse(call, &refused);
+}
+
 static void on_arrived(struct event *event, bool well) {
     struct call *call = LIST_ENTRY(event, struct call, arrived);
     struct call_queue *queue = call->queue;
@@ -87,13 +116,7 @@ static void on_arrived(struct event *event, bool well) {
     call->deadline_ns = deadline_of(call);
     open_calls_enter(&queue->front->calls);
     watch_close(call);
-    if (call->deadline_ns <= call->arrived_ns)
-        call_refuse(call, &(struct refused){.outcome = DEADLINE_EXCEEDED});
-    else if (!call->method->probe && door_is_full_for(queue->front->door, call->handle))
-        call_refuse(call, &(struct refused){.outcome = QUEUE_FULL,
-                                            .detail = "there are too many connections"});
-    else
-        call->method->begin(call);
+    begin(call);
 }
 
 static struct call *call_new(struct call_queue *queue, const struct method *method) {
