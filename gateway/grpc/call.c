@@ -234,7 +234,9 @@ static const char *method_of(const struct call *call, char asked[METHOD_BYTES]) 
 /* A client that talks nonsense is worth a line for whoever looks. */
 static void log_refusal(const struct call *call, const struct refused *refused) {
     char client[DOOR_ADDRESS_BYTES], asked[METHOD_BYTES];
-    if (refused->outcome != INVALID_REQUEST && refused->outcome != METHOD_NOT_ALLOWED) return;
+    if (refused->outcome != INVALID_REQUEST && refused->outcome != METHOD_NOT_ALLOWED &&
+        refused->outcome != HEADERS_TOO_LARGE)
+        return;
     door_client(call->queue->front->door, call->handle, client);
     log_event(LOG_DEBUG, "grpc call refused", LOG_STR("client", client),
               LOG_STR("method", method_of(call, asked)), LOG_STR("request_id", call->id),

@@ -48,11 +48,8 @@ typedef enum outcome message_piece_fn(void *owner, const uint8_t *data, size_t b
 enum outcome message_pieces(const grpc_byte_buffer *buffer, struct message_extent extent,
                             message_piece_fn *piece, void *owner);
 
-enum field_kind {
-    FIELD_NUMBER,
-    FIELD_FIXED,
-    FIELD_BYTES
-}; /* as they are written: varint, 4 or 8 bytes, length and bytes */
+/* As they are written: varint; 4 or 8 bytes; length and bytes. */
+enum field_kind { FIELD_NUMBER, FIELD_FIXED, FIELD_BYTES };
 
 struct message_field {
     uint32_t number;
