@@ -1,5 +1,6 @@
 #include "gateway/grpc/message.h"
 
+#include <assert.h>
 #include <grpc/slice.h>
 #include <string.h>
 
@@ -135,10 +136,11 @@ enum outcome message_sort(const grpc_byte_buffer *buffer, uint32_t large, struct
 enum outcome message_pieces(const grpc_byte_buffer *buffer, struct message_extent extent,
                             message_piece_fn *piece, void *owner) {
     struct cursor cursor = cursor_of(buffer);
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     pass(&cursor, extent.offset, NULL);
     for (size_t left = extent.bytes, bytes; left > 0; left -= bytes) {
         bytes = step(&cursor, left, &data);
+        assert(bytes > 0); /* the extent lies in the message */
         enum outcome outcome = piece(owner, data, bytes);
         if (outcome != OK) return outcome;
     }
