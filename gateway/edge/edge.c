@@ -29,6 +29,7 @@ struct edge {
     int listener, watch, spare; /* spare: a descriptor to give up when there are no more */
     uint16_t port;
     bool listening, closing;
+    bool shared; /* the listener is another process's too */
     uv_poll_t listener_poll, watch_poll;
     uv_timer_t backoff, tick;
     unsigned handles_open;
@@ -236,48 +237,74 @@ static void on_listener(uv_poll_t *poll, int status, int events) {
 
 /* --- life --- */
 
-static bool make_address(const struct edge_options *options, struct sockaddr_storage *address,
+static bool make_address(const char *host, uint16_t port, struct sockaddr_storage *address,
                          socklen_t *bytes) {
     struct sockaddr_in *four = (struct sockaddr_in *)address;
     struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
     memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET, options->host, &four->sin_addr) == 1) {
+    if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
         four->sin_family = AF_INET;
-        four->sin_port = htons(options->port);
+        four->sin_port = htons(port);
         *bytes = sizeof *four;
         return true;
     }
-    if (inet_pton(AF_INET6, options->host, &six->sin6_addr) != 1) return false;
+    if (inet_pton(AF_INET6, host, &six->sin6_addr) != 1) return false;
     six->sin6_family = AF_INET6;
-    six->sin6_port = htons(options->port);
+    six->sin6_port = htons(port);
     *bytes = sizeof *six;
     return true;
 }
 
-/* Returns the descriptor or -1 with errno. Accepted sockets inherit TCP_NODELAY on Linux. */
-static int listen_on(const struct edge_options *options, uint16_t *port) {
+int edge_bind(const char *host, uint16_t port) {
     struct sockaddr_storage address;
     socklen_t bytes;
     int on = 1;
-    if (!make_address(options, &address, &bytes)) {
+    if (!make_address(host, port, &address, &bytes)) {
         errno = EADDRNOTAVAIL;
         return -1;
     }
     int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
-        bind(fd, (const struct sockaddr *)&address, bytes) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &bytes) != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        bind(fd, (const struct sockaddr *)&address, bytes) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static uint16_t port_of(int fd) {
+    struct sockaddr_storage address = {0};
+    socklen_t bytes = sizeof address;
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0) return 0;
     const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
     const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
-    *port = ntohs(address.ss_family == AF_INET ? four->sin_port : six->sin6_port);
-    return fd;
+    return ntohs(address.ss_family == AF_INET ? four->sin_port : six->sin6_port);
+}
+
+static bool listens(int fd) {
+    int listening = 0;
+    socklen_t bytes = sizeof listening;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes) == 0 && listening != 0;
+}
+
+/* False with errno. Accepted sockets inherit TCP_NODELAY on Linux. */
+static bool listen_on(struct edge *edge, const struct edge_options *options) {
+    int on = 1, inherited = options->inherited_fd;
+    int fd = inherited > 0 ? inherited : edge_bind(options->host, options->port);
+    if (fd < 0) return false;
+    edge->shared = listens(fd);
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 && listen(fd, BACKLOG) == 0) {
+        edge->listener = fd;
+        edge->port = port_of(fd);
+        return true;
+    }
+    int error = errno;
+    if (inherited <= 0) close(fd);
+    errno = error;
+    return false;
 }
 
 static struct edge *edge_new(const struct edge_options *options) {
@@ -317,15 +344,14 @@ enum outcome edge_open(struct edge **out, uv_loop_t *loop, const struct edge_opt
     if (edge == NULL) return MEMORY_EXHAUSTED;
     edge->door = door;
     edge->owner = owner;
-    edge->listener = listen_on(options, &edge->port);
-    if (edge->listener < 0) {
+    if (!listen_on(edge, options)) {
         free(edge);
         return INVALID_REQUEST;
     }
     edge->watch = epoll_create1(EPOLL_CLOEXEC);
     edge->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (edge->watch < 0 || edge->spare < 0) {
-        close(edge->listener);
+        if (options->inherited_fd <= 0) close(edge->listener);
         if (edge->watch >= 0) close(edge->watch);
         free(edge);
         return MEMORY_EXHAUSTED;
@@ -344,7 +370,7 @@ void edge_stop_listening(struct edge *edge) {
     if (!edge->listening) return;
     edge->listening = false;
     uv_poll_stop(&edge->listener_poll);
-    shutdown(edge->listener, SHUT_RDWR);
+    if (!edge->shared) shutdown(edge->listener, SHUT_RDWR);
 }
 
 static void on_handle_closed(uv_handle_t *handle) {

@@ -162,11 +162,13 @@ const char *door_address(const struct door *door) {
 
 /* --- life --- */
 
-static enum outcome open_edge(struct door *door, const struct config *config) {
+static enum outcome open_edge(struct door *door, const struct door_options *given) {
+    const struct config *config = given->config;
     const struct listen_address *listen = &config->grpc.listen;
     const struct edge_options options = {
         .host = listen->host,
         .port = listen->port,
+        .inherited_fd = given->inherited_fd,
         .max_connections = config->http.max_connections,
         .probe_connections = PROBE_CONNECTIONS,
         .header_timeout_ns = config->http.header_timeout_ns,
@@ -180,10 +182,11 @@ static enum outcome open_edge(struct door *door, const struct config *config) {
 }
 
 /* Once the thread runs, calls come in and ask the door: it is written to *out before. */
-static enum outcome open_parts(struct door **out, struct door *door, const struct config *config) {
+static enum outcome open_parts(struct door **out, struct door *door,
+                               const struct door_options *options) {
     enum outcome outcome = channel_open(&door->channel, &door->loop, MESSAGES, on_messages, door);
     if (outcome != OK) return outcome;
-    outcome = open_edge(door, config);
+    outcome = open_edge(door, options);
     if (outcome != OK) {
         channel_close(door->channel);
         return outcome;
@@ -216,7 +219,7 @@ enum outcome door_open(struct door **out, const struct door_options *options) {
     door->server = options->server;
     door->metrics = options->metrics;
     door->credentials = grpc_insecure_server_credentials_create();
-    enum outcome outcome = open_parts(out, door, options->config);
+    enum outcome outcome = open_parts(out, door, options);
     if (outcome != OK) {
         int error = errno;
         uv_run(&door->loop, UV_RUN_DEFAULT); /* closes what was opened */

@@ -17,6 +17,7 @@ struct door_options {
     grpc_server *server; /* started */
     struct metrics *metrics;
     const struct config *config;
+    int inherited_fd; /* edge_options.inherited_fd */
 };
 
 enum outcome door_open(struct door **out, const struct door_options *options);

@@ -287,12 +287,13 @@ static void free_server(struct http_server *server) {
     free(server);
 }
 
-static enum outcome open_edge(struct http_server *server) {
-    const struct config *config = server->front.config;
+static enum outcome open_edge(struct http_server *server, const struct http_server_options *given) {
+    const struct config *config = given->config;
     const struct listen_address *listen = &config->http.listen;
     const struct edge_options options = {
         .host = listen->host,
         .port = listen->port,
+        .inherited_fd = given->inherited_fd,
         .max_connections = config->http.max_connections,
         .probe_connections = PROBE_CONNECTIONS,
         .header_timeout_ns = config->http.header_timeout_ns,
@@ -306,12 +307,13 @@ static enum outcome open_edge(struct http_server *server) {
 }
 
 /* Everything that can fail, in the order in which finish() takes it down. */
-static enum outcome open_parts(struct http_server *server) {
+static enum outcome open_parts(struct http_server *server,
+                               const struct http_server_options *options) {
     size_t places = (size_t)server->front.config->http.max_connections + PROBE_CONNECTIONS + 1;
     enum outcome outcome =
         channel_open(&server->front.channel, &server->loop, places, on_messages, server);
     if (outcome != OK) return outcome;
-    outcome = open_edge(server);
+    outcome = open_edge(server, options);
     if (outcome != OK) goto no_edge;
     server->daemon = start_daemon(server);
     if (server->daemon == NULL) goto no_daemon;
@@ -340,7 +342,7 @@ enum outcome http_server_open(struct http_server **out, const struct http_server
         free_server(server);
         return MEMORY_EXHAUSTED;
     }
-    outcome = open_parts(server);
+    outcome = open_parts(server, options);
     if (outcome != OK) {
         int error = errno;
         uv_run(&server->loop, UV_RUN_DEFAULT); /* closes what was opened */

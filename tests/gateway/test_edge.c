@@ -275,6 +275,54 @@ START_TEST(an_address_that_is_taken_or_is_none_cannot_be_opened) {
 }
 END_TEST
 
+static void open_inherited(int fd) {
+    const struct edge_options options = {.inherited_fd = fd,
+                                         .max_connections = 2,
+                                         .probe_connections = 1,
+                                         .header_timeout_ns = 300 * CLOCK_MS};
+    memset(&front, 0, sizeof front);
+    uv_loop_init(&loop);
+    ck_assert_int_eq(edge_open(&edge, &loop, &options, &door, &front), OK);
+}
+
+START_TEST(a_socket_that_was_bound_before_is_listened_on_and_refuses_after_the_end) {
+    int fd = edge_bind("127.0.0.1", 0);
+    ck_assert_int_gt(fd, 2);
+    open_inherited(fd);
+    ck_assert_uint_ne(edge_port(edge), 0);
+    int client = dial();
+    turn(20);
+    ck_assert_uint_eq(front.entered, 1);
+    edge_stop_listening(edge);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(edge_port(edge))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(late, (struct sockaddr *)&address, sizeof address), -1);
+    ck_assert_int_eq(errno, ECONNREFUSED);
+    close(late);
+    close(client);
+    end();
+}
+END_TEST
+
+START_TEST(a_socket_that_listens_already_goes_on_listening_for_who_comes_next) {
+    int fd = edge_bind("127.0.0.1", 0);
+    ck_assert_int_eq(listen(fd, 5), 0);
+    int theirs = dup(fd); /* as the service manager keeps it */
+    open_inherited(fd);
+    edge_stop_listening(edge);
+    int late = dial();
+    turn(20);
+    ck_assert_uint_eq(front.entered, 0);
+    end();
+    int accepted = accept4(theirs, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_ge(accepted, 0);
+    close(accepted);
+    close(late);
+    close(theirs);
+}
+END_TEST
+
 SUITE("gateway/edge", 10, a_client_that_sends_fin_has_half_closed,
       a_client_that_resets_is_gone_also_after_a_fin,
       bytes_that_arrive_are_none_of_the_edges_business,
@@ -284,4 +332,6 @@ SUITE("gateway/edge", 10, a_client_that_sends_fin_has_half_closed,
       a_client_that_says_nothing_is_told_so_and_shut_out,
       an_answer_survives_the_bytes_that_come_after_it,
       running_out_of_descriptors_refuses_and_recovers, after_stop_listening_the_kernel_refuses,
-      an_address_that_is_taken_or_is_none_cannot_be_opened)
+      an_address_that_is_taken_or_is_none_cannot_be_opened,
+      a_socket_that_was_bound_before_is_listened_on_and_refuses_after_the_end,
+      a_socket_that_listens_already_goes_on_listening_for_who_comes_next)
