@@ -34,6 +34,7 @@ void lifetime_block_signals(void) {
 struct lifetime {
     int signals, drained;
     struct reconfigure *reconfigure; /* NULL once it is too late */
+    struct herald *herald;           /* NULL: nobody is to hear of it */
     bool ends, said_late;
     unsigned signals_seen;
     bool skip_grace, is_drained;
@@ -53,6 +54,7 @@ static void reap_adopted(void) {
 static void on_hangup(struct lifetime *life) {
     if (!life->ends && life->reconfigure != NULL) {
         reconfigure_ask(life->reconfigure);
+        herald_reloading(life->herald);
     } else if (!life->said_late) {
         life->said_late = true;
         log_event(LOG_WARN, "reload_ignored", LOG_STR("why", "the gateway is ending"));
@@ -85,6 +87,8 @@ static void wait_until(struct lifetime *life, uint64_t until_ns) {
                            {.fd = life->drained, .events = POLLIN},
                            {.fd = reloaded, .events = POLLIN}};
     int wait_ms = -1;
+    uint64_t herald_ns = life->herald != NULL ? herald_due_ns(life->herald) : CLOCK_NEVER;
+    if (herald_ns < until_ns) until_ns = herald_ns;
     if (until_ns != CLOCK_NEVER) {
         uint64_t now_ns = clock_now_ns();
         uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns) / CLOCK_MS + 1 : 0;
@@ -99,6 +103,7 @@ static void wait_until(struct lifetime *life, uint64_t until_ns) {
     uint64_t drains;
     if (fds[1].revents != 0 && read(life->drained, &drains, sizeof drains) == sizeof drains)
         life->is_drained = true;
+    if (life->herald != NULL) herald_attend(life->herald, clock_now_ns());
 }
 
 /* On the pool's loop. */
@@ -150,16 +155,20 @@ static void serve_until_signal(struct lifetime *life) {
     while (life->signals_seen == 0) {
         wait_until(life, reconfigure_due_ns(life->reconfigure));
         if (life->signals_seen == 0) reconfigure_run(life->reconfigure, clock_now_ns());
+        if (!reconfigure_is_busy(life->reconfigure)) herald_reloaded(life->herald);
     }
     life->ends = true;
 }
 
 void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  struct reconfigure *reconfigure) {
+                  struct reconfigure *reconfigure, struct herald *herald) {
     struct lifetime life;
     lifetime_open(&life);
     life.reconfigure = reconfigure;
+    life.herald = herald;
+    herald_begin(herald, gate);
     serve_until_signal(&life);
+    herald_stopping(herald);
     uint64_t grace_ns = reconfigure_grace_ns(reconfigure);
     uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
     uint64_t began_ns = clock_now_ns(), until_ns = clock_add(began_ns, timeout_ns);

@@ -6,6 +6,7 @@
 #define GATEWAY_COMMAND_LIFETIME_H
 
 #include "core/gate.h"
+#include "gateway/command/herald.h"
 #include "gateway/command/reconfigure.h"
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
@@ -14,7 +15,7 @@
 void lifetime_block_signals(void);
 /* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures. */
 void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  struct reconfigure *reconfigure);
+                  struct reconfigure *reconfigure, struct herald *herald);
 /* Drains a gate that no front end uses. */
 void lifetime_drain(struct gate *gate, uint64_t timeout_ns);
 

@@ -76,6 +76,10 @@ struct config {
         bool allow_anonymous;
         enum trust trust_tenant_header;
     } auth;
+    struct {
+        char *user; /* NULL: whoever starts it */
+        bool allow_root;
+    } process;
     struct share memory_limit;
     struct {
         char *path;
