@@ -30,7 +30,7 @@ battery: all          ## overload, fairness, deadlines, broken workers against t
 run: all              ## serve in the foreground until Ctrl-C
 	@exec $(BUILD)/poolgate serve --config docker/poolgate.yaml
 
-lint: deps            ## formatting, static analysis, the levels of the includes
+lint: deps            ## formatting, static analysis, the levels of the includes, the hardening of the binaries
 	@scripts/deps lint
 	@scripts/lint
 	@scripts/lint_openapi

@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/uninitialized.h"
 #include "gateway/edge/farewell.h"
 
 #include <arpa/inet.h>
@@ -139,7 +140,7 @@ static void client_event(struct edge *edge, const struct epoll_event *event) {
 static void on_watch(uv_poll_t *poll, int status, int events) {
     (void)status, (void)events;
     struct edge *edge = poll->data;
-    struct epoll_event ready[EVENTS_PER_TURN];
+    UNINITIALIZED struct epoll_event ready[EVENTS_PER_TURN];
     int count = epoll_wait(edge->watch, ready, EVENTS_PER_TURN, 0);
     for (int i = 0; i < count; i++) {
         if ((ready[i].data.u64 & FAREWELL_TAG) != 0)
