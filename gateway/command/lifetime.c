@@ -160,15 +160,18 @@ static void serve_until_signal(struct lifetime *life) {
     life->ends = true;
 }
 
-void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  struct reconfigure *reconfigure, struct herald *herald) {
+void lifetime_run(const struct lifetime_parts *parts) {
+    struct gate *gate = parts->gate;
+    struct http_server *http = parts->http;
+    struct rpc_server *rpc = parts->rpc;
+    struct reconfigure *reconfigure = parts->reconfigure;
     struct lifetime life;
     lifetime_open(&life);
     life.reconfigure = reconfigure;
-    life.herald = herald;
-    herald_begin(herald, gate);
+    life.herald = parts->herald;
+    herald_begin(parts->herald, gate);
     serve_until_signal(&life);
-    herald_stopping(herald);
+    herald_stopping(parts->herald);
     uint64_t grace_ns = reconfigure_grace_ns(reconfigure);
     uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
     uint64_t began_ns = clock_now_ns(), until_ns = clock_add(began_ns, timeout_ns);

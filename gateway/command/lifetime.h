@@ -11,11 +11,18 @@
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 
+struct lifetime_parts {
+    struct gate *gate;
+    struct http_server *http;
+    struct rpc_server *rpc;
+    struct reconfigure *reconfigure;
+    struct herald *herald;
+};
+
 /* SIGTERM, SIGINT, SIGHUP and SIGCHLD wait to be read; before the first thread starts. */
 void lifetime_block_signals(void);
 /* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures. */
-void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  struct reconfigure *reconfigure, struct herald *herald);
+void lifetime_run(const struct lifetime_parts *parts);
 /* Drains a gate that no front end uses. */
 void lifetime_drain(struct gate *gate, uint64_t timeout_ns);
 

@@ -240,8 +240,12 @@ static int serve(struct gateway *gateway) {
         return EXIT_FAILURE;
     }
     say_listening(gateway);
-    lifetime_run(gateway->gate, gateway->http, gateway->rpc, gateway->reconfigure,
-                 &gateway->herald);
+    const struct lifetime_parts parts = {.gate = gateway->gate,
+                                         .http = gateway->http,
+                                         .rpc = gateway->rpc,
+                                         .reconfigure = gateway->reconfigure,
+                                         .herald = &gateway->herald};
+    lifetime_run(&parts);
     uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
     watchdog_close();
