@@ -2,7 +2,7 @@
 BUILD    ?= build
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: all deps demo test bench battery run lint format asan tsan coverage image clean help
+.PHONY: all deps demo test bench battery run lint format asan tsan coverage image sbom clean help
 .DEFAULT_GOAL := all
 
 all:                  ## build build/poolgate, build/poolgate-worker and build/workers/
@@ -52,6 +52,9 @@ coverage: deps        ## every test, then the share of lines that ran
 
 image:                ## build the container image and try it: requests, health, SIGTERM, process 1
 	@docker/check_image $(BUILD)
+
+sbom: all             ## the Debian packages that the programs load: build/sbom.spdx.json
+	@scripts/sbom $(BUILD)
 
 clean:
 	rm -rf build build-asan build-tsan build-coverage
