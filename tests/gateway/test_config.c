@@ -294,7 +294,7 @@ static const struct mistake program_mistakes[] = {
      "max_body, max_connections, header_timeout, min_rate, half_close, guard, trusted_proxies, "
      "origins, tls"},
     {"htpp: {}", "poolgate.yaml:2: htpp: unknown key (did you mean http?), allowed here: http, "
-                 "grpc, admin, auth, memory, jobs, trace, drain, log, chaos, pools"},
+                 "grpc, admin, auth, process, memory, jobs, trace, drain, log, chaos, pools"},
     {"http.listen: 127.0.0.1:80",
      "poolgate.yaml:2: http.listen: has a dot in it, allowed are maps within maps"},
     {"http: 7",
@@ -374,9 +374,9 @@ static const struct mistake program_mistakes[] = {
     {"chaos: {a: crash=5%}",
      "poolgate.yaml:2: chaos: faults are asked for, allowed is nothing without --allow-chaos"},
     {"<<: {a: b}", "poolgate.yaml:2: <<: unknown key, allowed here: http, grpc, admin, auth, "
-                   "memory, jobs, trace, drain, log, chaos, pools"},
+                   "process, memory, jobs, trace, drain, log, chaos, pools"},
     {"? [a]\n: 1", "poolgate.yaml:2: configuration: a list is not a key, allowed here: http, grpc, "
-                   "admin, auth, memory, jobs, trace, drain, log, chaos, pools"},
+                   "admin, auth, process, memory, jobs, trace, drain, log, chaos, pools"},
 };
 
 /* Behind POOL_OPEN, so in line 4. */
@@ -443,7 +443,7 @@ static const struct mistake pool_mistakes[] = {
 static const struct mistake file_mistakes[] = {
     {"", "poolgate.yaml:1: pools: is missing, allowed is a list of at least one pool"},
     {"[]", "poolgate.yaml:1: configuration: a list is not a map, allowed here: http, grpc, admin, "
-           "auth, memory, jobs, trace, drain, log, chaos, pools"},
+           "auth, process, memory, jobs, trace, drain, log, chaos, pools"},
     {"pools: []", "poolgate.yaml:1: pools: is empty, allowed is a list of at least one pool"},
     {"pools: {a: b}",
      "poolgate.yaml:1: pools: a map is not a list, allowed is a list of at least one pool"},
@@ -575,7 +575,7 @@ START_TEST(a_zero_byte_hides_nothing) {
     expect_refused(
         POOL "\"log\\0\": {level: loud}\n", NULL, NULL,
         "poolgate.yaml:2: configuration: \"log\" is not a key, allowed here: http, grpc, "
-        "admin, auth, memory, jobs, trace, drain, log, chaos, pools\n");
+        "admin, auth, process, memory, jobs, trace, drain, log, chaos, pools\n");
     expect_refused(POOL "log: {level: \"info\\0x\"}\n", NULL, NULL,
                    "poolgate.yaml:2: log.level: \"info\" is not one of the choices, allowed is "
                    "debug, info, warn, error or alert\n");
