@@ -89,7 +89,7 @@ static bool become(const struct identity *identity, FILE *errors) {
     if (!done)
         fprintf(errors, "poolgate: process.user: cannot become user %u, group %u: %s\n",
                 identity->user, identity->group, strerror(errno));
-    assert(!done || identity->user == 0 || setuid(0) != 0);
+    assert(!done || setuid(0) != 0);
     return done;
 }
 
@@ -102,22 +102,29 @@ static void empty_capabilities(void) {
     (void)syscall(SYS_capset, &header, none);
 }
 
-bool privileges_drop(const struct config *config, FILE *errors) {
+/* Who is that user already has nothing to do. */
+static bool take_on(const struct config *config, FILE *errors) {
     struct identity identity;
     const char *user = config->process.user;
-    if (user != NULL) {
-        if (!find_identity(&identity, user, errors)) return false;
-        if (privileges_are_roots()) {
-            if (!become(&identity, errors)) return false;
-        } else if (identity.user != geteuid()) {
-            fprintf(
-                errors,
-                "poolgate: process.user: only root can become %s, allowed is nothing or the user "
-                "that starts it\n",
+    if (!find_identity(&identity, user, errors)) return false;
+    if (identity.user == 0 && !config->process.allow_root) {
+        fprintf(errors,
+                "poolgate: process.user: %s is root, allowed is another user, or "
+                "process.allow_root: true\n",
                 user);
-            return false;
-        }
+        return false;
     }
+    if (identity.user == geteuid()) return true;
+    if (privileges_are_roots()) return become(&identity, errors);
+    fprintf(errors,
+            "poolgate: process.user: only root can become %s, allowed is nothing or the user that "
+            "starts it\n",
+            user);
+    return false;
+}
+
+bool privileges_drop(const struct config *config, FILE *errors) {
+    if (config->process.user != NULL && !take_on(config, errors)) return false;
     if (!privileges_are_roots()) empty_capabilities();
     return true;
 }

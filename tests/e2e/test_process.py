@@ -165,6 +165,10 @@ def a_user_that_is_not_there_or_cannot_be_taken_on_is_told():
     code, text = refusal(process={"user": "no-such-user"})
     equal(code, 2, f"exit code ({text})")
     check("process.user: there is no user no-such-user" in text and "UID:GID" in text, text)
+    for root in ("root", "0:0"):
+        code, text = refusal(process={"user": root}, **PUBLIC)
+        equal(code, 2, f"exit code ({text})")
+        check(f"process.user: {root} is root, allowed is another user" in text, text)
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
