@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """systemd: the units are sound, their sandbox is tight, and the gateway needs nothing that it forbids"""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from gateway import Gateway, echo
-from support import ROOT, build, check, equal, main, patient, skip, test
+from support import ROOT, build, check, equal, eventually, main, patient, skip, test
 
 UNITS = ROOT / "docker" / "systemd"
 MOST_EXPOSED = 2.5
@@ -118,6 +121,59 @@ def gateway_and_workers_make_no_system_call_that_the_service_forbids():
     check(len(seen) > 40, f"too little was seen: {sorted(seen)}")
     # Asked for and not needed: the capabilities are none already.
     equal(sorted(seen - allowed_calls() - {"capset"}), [], "system calls that are forbidden")
+
+
+# What of the service's sandbox can be had without systemd, then the gateway: other users' processes are invisible,
+# nothing can be written, memory is never writable and executable, no capability, a user of its own.
+SANDBOX = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def must(result, what):
+    if result != 0:
+        sys.exit(f"{what}: {os.strerror(ctypes.get_errno())}")
+must(libc.unshare(0x00020000), "mount namespace")
+must(libc.mount(b"none", b"/", None, 0x44000, None), "private mounts")                       # MS_REC | MS_PRIVATE
+must(libc.mount(b"proc", b"/proc", b"proc", 0, b"hidepid=2"), "ProtectProc")
+must(libc.mount(b"/", b"/", None, 0x1000, None), "bind")                                      # MS_BIND
+os.chdir("/"); os.chroot("/")
+must(libc.mount(None, b"/", None, 0x1021, None), "ProtectSystem")                             # MS_BIND|MS_REMOUNT|MS_RDONLY
+try:
+    os.close(os.open("/poolgate-must-not-be", os.O_CREAT | os.O_WRONLY))
+    sys.exit("its root can be written")
+except OSError as error:
+    must(error.errno != 30, "its root is not read-only")                                      # EROFS
+for capability in range(64):
+    libc.prctl(24, capability, 0, 0, 0)
+os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+must(libc.prctl(38, 1, 0, 0, 0), "NoNewPrivileges")
+if libc.prctl(65, 1, 0, 0, 0) != 0:                                                          # PR_SET_MDWE, Linux 6.3
+    print("MemoryDenyWriteExecute cannot be tried here", file=sys.stderr)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@test
+def it_serves_measures_and_replaces_workers_in_what_of_the_sandbox_can_be_had_here():
+    if os.geteuid() != 0 or build.sanitized:
+        skip("it takes root, and a build without sanitizers")
+    pools = [echo(), {"name": "embed", "worker": {"plugin": "embed"}}, {"name": "ocr", "worker": {"plugin": "ocr"}}]
+    gateway = Gateway(pools, prefix=[sys.executable, "-c", SANDBOX])
+    os.chmod(gateway.folder, 0o755)
+    with gateway:
+        page = (ROOT / "demo" / "page.png").read_bytes()
+        equal(gateway.post("ocr", page, headers={"Content-Type": "image/png"}).status, 200, "status of ocr")
+        text = gateway.post("embed", b'{"input": "hello"}', headers={"Content-Type": "application/json"})
+        equal(text.status, 200, "status of embed")
+        equal(gateway.post("echo", b"x" * 200_000).status, 200, "status of echo")
+        eventually(lambda: gateway.slot("echo")["resident_bytes"] > 0, within=15, about="the worker is measured")
+        pid = gateway.slot("echo")["pid"]
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: gateway.slot("echo")["restarts"] == 1 and gateway.slot("echo")["state"] in ("ready", "idle"),
+                   within=10, about="another worker")
+        mounts = Path(f"/proc/{gateway.pid}/mountinfo").read_text()
+        check("hidepid=" in mounts, "others' processes are invisible")
+        numbers = gateway.json("/healthz")["memory"]
+        check(numbers["used_bytes"] > 0 and numbers["limit_bytes"] > 0, f"memory is known: {numbers}")
 
 
 main(__doc__)
