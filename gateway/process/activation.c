@@ -1,8 +1,8 @@
 #include "gateway/process/activation.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,16 +88,12 @@ bool activation_take(struct activation *out, FILE *errors) {
 void activation_address(int fd, char text[ACTIVATION_ADDRESS_BYTES]) {
     struct sockaddr_storage address = {0};
     socklen_t bytes = sizeof address;
-    char host[INET6_ADDRSTRLEN] = "";
+    char host[INET6_ADDRSTRLEN] = "", port[8] = "";
     int failed = getsockname(fd, (struct sockaddr *)&address, &bytes);
     assert(failed == 0);
-    const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
-    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
+    failed = getnameinfo((struct sockaddr *)&address, bytes, host, sizeof host, port, sizeof port,
+                         NI_NUMERICHOST | NI_NUMERICSERV);
+    assert(failed == 0);
     bool is_four = address.ss_family == AF_INET;
-    if (is_four)
-        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
-    else
-        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
-    snprintf(text, ACTIVATION_ADDRESS_BYTES, is_four ? "%s:%u" : "[%s]:%u", host,
-             ntohs(is_four ? four->sin_port : six->sin6_port));
+    snprintf(text, ACTIVATION_ADDRESS_BYTES, is_four ? "%s:%s" : "[%s]:%s", host, port);
 }
