@@ -16,7 +16,7 @@ struct play {
 static void put(struct play *play, struct tape *tape) {
     static const struct pair metadata[] = {{"a-name", "a value"}};
     struct request requests[4], *pointers[4];
-    const size_t count = 1 + tape_byte(tape) % 4, body_bytes = tape_byte(tape) * 64u;
+    const size_t count = 1 + tape_byte(tape) % 4, body_bytes = (size_t)tape_byte(tape) * 64;
     struct body *body = NULL;
     must(body_create(&body, body_bytes) == OK);
     for (size_t at = 0; at < body_bytes; at += 64)
