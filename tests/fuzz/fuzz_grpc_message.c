@@ -1,7 +1,7 @@
 /* gRPC messages: read the same wherever the slices are cut, and what is accepted has the pool that
  * protobuf-c finds. */
 #include "gateway/grpc/invoke_request.h"
-#include "gateway/grpc/text.h"
+#include "gateway/text_rules.h"
 #include "protos/gateway.pb-c.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -30,8 +30,8 @@ static void check_texts(const struct invoke_request *request) {
         must(text_valid(texts[i], strlen(texts[i])));
     for (size_t i = 0; i < request->metadata_count; i++) {
         const struct pair *pair = &request->metadata[i];
-        must(text_is_name(pair->name, strlen(pair->name)));
-        must(text_valid(pair->value, strlen(pair->value)));
+        must(text_flaw(TEXT_METADATA_NAME, pair->name, strlen(pair->name)) == NULL);
+        must(text_flaw(TEXT_METADATA_VALUE, pair->value, strlen(pair->value)) == NULL);
     }
 }
 
@@ -81,9 +81,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else {
         must(whole.flaw != NULL && whole.flaw == pieces.flaw);
     }
-    const char *text = message_only_text(one, &page, 128);
-    const char *same = message_only_text(many, &other, 128);
+    const char *flaw = NULL, *other_flaw = NULL;
+    const char *text = message_only_text(one, &page, TEXT_SERVICE, &flaw);
+    const char *same = message_only_text(many, &other, TEXT_SERVICE, &other_flaw);
     must((text == NULL) == (same == NULL) && (text == NULL || strcmp(text, same) == 0));
+    must(text != NULL || (flaw != NULL && flaw == other_flaw));
     grpc_byte_buffer_destroy(one);
     grpc_byte_buffer_destroy(many);
     return 0;

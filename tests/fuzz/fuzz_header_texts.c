@@ -1,10 +1,10 @@
 /* The texts of a client's headers, each read for what it may say. */
 #include "core/base/clock.h"
-#include "gateway/grpc/text.h"
 #include "gateway/http/hygiene.h"
 #include "gateway/http/invoke.h"
 #include "gateway/http/urgency.h"
 #include "gateway/request_id.h"
+#include "gateway/text_rules.h"
 #include "gateway/traceparent.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -27,7 +27,9 @@ static void check_hygiene(const char *text, size_t size) {
         hygiene_line(&hygiene, line, name, line + value, bytes - value);
         at += bytes + 1;
     }
-    (void)hygiene_verdict(&hygiene, "POST", "HTTP/1.1");
+    const char *flaw = NULL;
+    const struct start_line start = {"POST", "/", "HTTP/1.1"};
+    must((hygiene_verdict(&hygiene, &start, &flaw) == OK) == (flaw == NULL));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -38,7 +40,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     must(priority >= PRIORITY_CRITICAL && priority <= PRIORITY_BATCH);
     if (invoke_timeout(text, CLOCK_S, &timeout_ns)) must(timeout_ns > 0 && timeout_ns <= CLOCK_S);
     if (request_id_usable(text, size)) must(size >= 1 && size <= 128 && strlen(text) == size);
-    if (text_is_name(text, size)) must(size >= 1 && size <= 64 && text_valid(text, size));
+    if (text_flaw(TEXT_METADATA_NAME, text, size) == NULL)
+        must(size >= 1 && size <= TEXT_NAME_MOST_BYTES && text_valid(text, size));
+    if (text_flaw(TEXT_TENANT, text, size) == NULL)
+        must(size <= TEXT_MOST_BYTES && text_valid(text, size));
     if (text_valid(text, size)) must(strlen(text) == size);
     check_hygiene(text, size);
     free(text);
