@@ -34,7 +34,8 @@ void lifetime_block_signals(void) {
 struct lifetime {
     int signals, drained;
     struct reconfigure *reconfigure; /* NULL once it is too late */
-    bool ends, said_late;
+    struct access *access;
+    bool ends, said_late, hung_up;
     unsigned signals_seen;
     bool skip_grace, is_drained;
 };
@@ -51,6 +52,7 @@ static void reap_adopted(void) {
 }
 
 static void on_hangup(struct lifetime *life) {
+    life->hung_up = true;
     if (!life->ends && life->reconfigure != NULL) {
         reconfigure_ask(life->reconfigure);
     } else if (!life->said_late) {
@@ -84,7 +86,7 @@ static void wait_until(struct lifetime *life, uint64_t until_ns) {
     struct pollfd fds[] = {{.fd = life->signals, .events = POLLIN},
                            {.fd = life->drained, .events = POLLIN},
                            {.fd = reloaded, .events = POLLIN}};
-    int wait_ms = -1;
+    int wait_ms = access_has_keys(life->access) ? (int)(ACCESS_LOOK_NS / CLOCK_MS) : -1;
     if (until_ns != CLOCK_NEVER) {
         uint64_t now_ns = clock_now_ns();
         uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns) / CLOCK_MS + 1 : 0;
@@ -146,19 +148,29 @@ static uint64_t time_for_replies(uint64_t until_ns) {
     return left_ns > REPLIES_NS ? left_ns : REPLIES_NS;
 }
 
+static void tend_access(struct lifetime *life) {
+    access_tend(life->access, clock_now_ns(), life->hung_up);
+    life->hung_up = false;
+}
+
 static void serve_until_signal(struct lifetime *life) {
     while (life->signals_seen == 0) {
         wait_until(life, reconfigure_due_ns(life->reconfigure));
+        tend_access(life);
         if (life->signals_seen == 0) reconfigure_run(life->reconfigure, clock_now_ns());
     }
     life->ends = true;
 }
 
-void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  struct reconfigure *reconfigure) {
+void lifetime_run(const struct lifetime_parts *parts) {
+    struct gate *gate = parts->gate;
+    struct http_server *http = parts->http;
+    struct rpc_server *rpc = parts->rpc;
+    struct reconfigure *reconfigure = parts->reconfigure;
     struct lifetime life;
     lifetime_open(&life);
     life.reconfigure = reconfigure;
+    life.access = parts->access;
     serve_until_signal(&life);
     uint64_t grace_ns = reconfigure_grace_ns(reconfigure);
     uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
@@ -167,7 +179,10 @@ void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server
     http_server_drain(http);
     rpc_server_drain(rpc);
     log_event(LOG_INFO, "not ready", LOG_UINT("grace_ms", grace_ns / CLOCK_MS));
-    while (!life.skip_grace && clock_now_ns() < grace_until_ns) wait_until(&life, grace_until_ns);
+    while (!life.skip_grace && clock_now_ns() < grace_until_ns) {
+        wait_until(&life, grace_until_ns);
+        tend_access(&life);
+    }
     log_event(LOG_INFO, "draining");
     drain(&life, gate, until_ns);
     rpc_server_close(rpc, time_for_replies(until_ns));

@@ -37,13 +37,15 @@ const char serve_usage[] =
     "A second signal, or SIGINT, skips the grace; a third ends at once.\n"
     "SIGHUP: reads the configuration again; only the pools that it changes are touched. One with "
     "a\n"
-    "mistake is refused, with its mistakes in the log, and nothing changes.\n";
+    "mistake is refused, with its mistakes in the log, and nothing changes. The key file is read\n"
+    "again too, also by itself within a second when it changed.\n";
 
 struct gateway {
     struct configuration configuration;
     struct pool_options *pools;
     char worker_program[PATH_MAX], plugin_folder[PATH_MAX];
     struct gate *gate;
+    struct access *access;
     struct metrics *metrics;
     struct http_server *http;
     struct rpc_server *rpc;
@@ -105,12 +107,15 @@ static bool open_http(struct gateway *gateway) {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
         .config = config,
+        .access = gateway->access,
     };
     enum outcome outcome = http_server_open(&gateway->http, &options);
     if (outcome == OK) return true;
     int error = errno;
-    fprintf(stderr, "poolgate: http.listen: cannot listen on %s:%u: %s\n", config->http.listen.host,
-            config->http.listen.port,
+    const struct listen_address *admin = &config->admin.listen;
+    fprintf(stderr, "poolgate: http.listen: cannot listen on %s:%u%s%s: %s\n",
+            config->http.listen.host, config->http.listen.port,
+            admin->text != NULL ? " and admin.listen " : "", admin->text != NULL ? admin->text : "",
             outcome == INVALID_REQUEST ? strerror(error) : outcome_title(outcome));
     return false;
 }
@@ -118,7 +123,11 @@ static bool open_http(struct gateway *gateway) {
 static bool open_grpc(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     const struct rpc_server_options options = {
-        .gate = gateway->gate, .metrics = gateway->metrics, .config = config};
+        .gate = gateway->gate,
+        .metrics = gateway->metrics,
+        .config = config,
+        .access = gateway->access,
+    };
     enum outcome outcome = rpc_server_open(&gateway->rpc, &options);
     if (outcome == OK) return true;
     int error = errno;
@@ -136,8 +145,17 @@ static void raise_descriptor_limit(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static bool open_access(struct gateway *gateway) {
+    char error[KEY_ERROR_BYTES];
+    enum outcome outcome = access_open(&gateway->access, gateway->configuration.config, error);
+    if (outcome != OK)
+        fprintf(stderr, "poolgate: auth.keys_file: %s\n",
+                error[0] != '\0' ? error : outcome_title(outcome));
+    return outcome == OK;
+}
+
 static bool open_all(struct gateway *gateway) {
-    if (!find_workers(gateway) || !open_gate(gateway)) return false;
+    if (!open_access(gateway) || !find_workers(gateway) || !open_gate(gateway)) return false;
     bool http = open_http(gateway);
     if (http && open_grpc(gateway)) {
         enum outcome outcome =
@@ -171,11 +189,18 @@ static int serve(struct gateway *gateway) {
         log_close();
         return EXIT_FAILURE;
     }
+    const char *admin = http_server_admin_address(gateway->http);
     log_event(LOG_INFO, "listening", LOG_STR("http", http_server_address(gateway->http)),
               LOG_STR("grpc", rpc_server_address(gateway->rpc)),
+              LOG_STR(admin[0] != '\0' ? "admin" : NULL, admin),
               LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
               LOG_INT("pid", getpid()));
-    lifetime_run(gateway->gate, gateway->http, gateway->rpc, gateway->reconfigure);
+    const struct lifetime_parts parts = {.gate = gateway->gate,
+                                         .http = gateway->http,
+                                         .rpc = gateway->rpc,
+                                         .access = gateway->access,
+                                         .reconfigure = gateway->reconfigure};
+    lifetime_run(&parts);
     uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
     watchdog_close();
@@ -192,6 +217,7 @@ int command_serve(int argc, char **argv) {
     if (status < 0) status = configuration_load(&gateway.configuration);
     if (status < 0) status = serve(&gateway);
     metrics_close(gateway.metrics);
+    access_close(gateway.access);
     reconfigure_close(gateway.reconfigure);
     free(gateway.pools);
     configuration_free(&gateway.configuration);

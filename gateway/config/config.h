@@ -102,6 +102,7 @@ struct config_source {
     const char *const *environment; /* "NAME=value", NULL-terminated; NULL: none is looked at */
     const char *const *settings;    /* "KEY=VALUE" of --set, NULL-terminated; may be NULL */
     bool allow_chaos;
+    bool files_unseen; /* the files that keys name are not looked at */
 };
 
 /* Defaults < file < environment < settings. Warnings (an unknown POOLGATE_ variable) go to errors too,

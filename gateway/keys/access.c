@@ -58,12 +58,12 @@ static void on_failure(struct access *access, const struct access_ask *ask) {
 }
 
 /* A copy, because the table may go. */
-static bool find_key(struct access *access, const struct access_ask *ask, struct key *out) {
+static bool find_key(struct access *access, const struct access_ask *ask, struct api_key *out) {
     struct token token;
     unsigned place;
     if (!read_bearer(ask, &token)) return false;
     const struct keys *keys = key_ring_take(&access->ring, &place);
-    const struct key *key = keys_verify(keys, &token);
+    const struct api_key *key = keys_verify(keys, &token);
     if (key != NULL) *out = *key;
     key_ring_give_back(&access->ring, place);
     token_forget(&token);
@@ -71,7 +71,7 @@ static bool find_key(struct access *access, const struct access_ask *ask, struct
 }
 
 static bool identify(struct access *access, const struct access_ask *ask,
-                     struct access_grant *grant, struct key *key) {
+                     struct access_grant *grant, struct api_key *key) {
     if (ask->credentials_count == 0)
         return refuse(grant, UNAUTHENTICATED, "a key is needed: Authorization: Bearer pg_...");
     grant->retry_after_ns = failures_wait_ns(access->failures, &ask->address, ask->now_ns);
@@ -87,7 +87,7 @@ static bool identify(struct access *access, const struct access_ask *ask,
     return refuse(grant, UNAUTHENTICATED, "the key has expired");
 }
 
-static bool check_scope(const struct access_ask *ask, const struct key *key,
+static bool check_scope(const struct access_ask *ask, const struct api_key *key,
                         struct access_grant *grant) {
     static const struct {
         unsigned scopes;
@@ -103,7 +103,8 @@ static bool check_scope(const struct access_ask *ask, const struct key *key,
     return refuse(grant, PERMISSION_DENIED, needs[ask->need].missing);
 }
 
-static void take(const struct access_ask *ask, const struct key *key, struct access_grant *grant) {
+static void take(const struct access_ask *ask, const struct api_key *key,
+                 struct access_grant *grant) {
     const struct tenant_bounds bounds = {
         .rate = key->rate, .burst = key->burst, .concurrency = key->concurrency};
     enum tenant_taking taking = ask->need == ACCESS_INVOKE ? TENANT_PLACE : TENANT_TURN;
@@ -113,13 +114,14 @@ static void take(const struct access_ask *ask, const struct key *key, struct acc
     }
     grant->retry_after_ns = grant->quota.retry_after_ns;
     refuse(grant, RATE_LIMITED,
-           grant->quota.rate_used_up ? "the tenant's rate is used up"
-                                     : "the tenant has as many requests under way as its key allows");
+           grant->quota.rate_used_up
+               ? "the tenant's rate is used up"
+               : "the tenant has as many requests under way as its key allows");
 }
 
 void access_decide(struct access *access, const struct access_ask *ask,
                    struct access_grant *grant) {
-    struct key key;
+    struct api_key key;
     *grant = (struct access_grant){.outcome = OK, .max_priority = PRIORITY_CRITICAL};
     if (ask->need == ACCESS_OPEN) return;
     if (access == NULL || access->path == NULL) {
@@ -162,7 +164,7 @@ static enum outcome read_keys(struct access *access, struct keys **out,
     access->mark = key_file_mark(access->path);
     enum outcome outcome = key_file_read(out, access->path, error);
     for (size_t i = 0; outcome == OK && i < (*out)->count; i++) {
-        struct key *key = (*out)->items[i];
+        struct api_key *key = (*out)->items[i];
         key->limit = tenant_limits_find(access->limits, key->tenant);
         if (key->limit == NULL) outcome = MEMORY_EXHAUSTED;
     }
@@ -213,8 +215,7 @@ static void read_again(struct access *access) {
     char error[KEY_ERROR_BYTES];
     struct keys *keys;
     if (read_keys(access, &keys, error) != OK) {
-        log_event(LOG_ERROR, "keys_refused", LOG_STR("file", access->path),
-                  LOG_STR("text", error));
+        log_event(LOG_ERROR, "keys_refused", LOG_STR("file", access->path), LOG_STR("text", error));
         return;
     }
     size_t count = keys->count;

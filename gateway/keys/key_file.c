@@ -49,7 +49,8 @@ struct key_file_mark key_file_mark(const char *path) {
 static enum outcome check_file(const struct stat *info, char error[KEY_ERROR_BYTES]) {
     if (!S_ISREG(info->st_mode)) return refuse(error, "is not a regular file");
     if ((info->st_mode & 077) != 0)
-        return refuse(error, "others than its owner may use it (mode %04o), allowed is 0600 or 0400",
+        return refuse(error,
+                      "others than its owner may use it (mode %04o), allowed is 0600 or 0400",
                       (unsigned)info->st_mode & 07777);
     if (info->st_uid != geteuid() && info->st_uid != 0)
         return refuse(error, "belongs to user %u, allowed is %u", (unsigned)info->st_uid,

@@ -77,8 +77,8 @@ static bool is_shallow(const char *text, size_t bytes) {
 static bool read_digits(const struct reading *reading, json_t *object, const char *member,
                         uint8_t *bytes, size_t count) {
     json_t *value = json_object_get(object, member);
-    if (json_is_string(value) && token_from_digits(json_string_value(value),
-                                                   json_string_length(value), bytes, count))
+    if (json_is_string(value) &&
+        token_from_digits(json_string_value(value), json_string_length(value), bytes, count))
         return true;
     return refuse(reading, "\"%s\" is not %zu lower-case hexadecimal digits", member, 2 * count);
 }
@@ -147,9 +147,9 @@ static bool read_priority(const struct reading *reading, json_t *object, enum pr
 }
 
 static bool knows(const struct reading *reading, json_t *object) {
-    static const char *const members[] = {"id",      "name",    "tenant",      "salt",
-                                          "hash",    "created", "expires",     "rate",
-                                          "burst",   "scopes",  "concurrency", "max_priority"};
+    static const char *const members[] = {"id",    "name",    "tenant",      "salt",
+                                          "hash",  "created", "expires",     "rate",
+                                          "burst", "scopes",  "concurrency", "max_priority"};
     const char *name;
     json_t *value;
     json_object_foreach(object, name, value) {
@@ -161,18 +161,19 @@ static bool knows(const struct reading *reading, json_t *object) {
     return true;
 }
 
-static bool read_limits(const struct reading *reading, json_t *object, struct key *key) {
+static bool read_limits(const struct reading *reading, json_t *object, struct api_key *key) {
     if (!read_number(reading, object, "rate", KEY_RATE_MOST, &key->rate)) return false;
     key->burst = key->rate;
     if (!read_number(reading, object, "burst", KEY_RATE_MOST, &key->burst) ||
         !read_number(reading, object, "concurrency", KEY_CONCURRENCY_MOST, &key->concurrency))
         return false;
-    if (key->rate == 0 && key->burst != 0) return refuse(reading, "\"burst\" is there without \"rate\"");
+    if (key->rate == 0 && key->burst != 0)
+        return refuse(reading, "\"burst\" is there without \"rate\"");
     return true;
 }
 
-static bool read_key(const struct reading *reading, json_t *object, struct key *key) {
-    *key = (struct key){.max_priority = PRIORITY_CRITICAL};
+static bool read_key(const struct reading *reading, json_t *object, struct api_key *key) {
+    *key = (struct api_key){.max_priority = PRIORITY_CRITICAL};
     if (!json_is_object(object)) return refuse(reading, "is not an object");
     if (!knows(reading, object) || !read_id(reading, object, key->id) ||
         !read_name(reading, object, "name", key->name) ||
@@ -192,7 +193,7 @@ static enum outcome read_list(struct keys *keys, json_t *list, char error[KEY_ER
     struct reading reading = {.error = error};
     json_t *object;
     json_array_foreach(list, reading.index, object) {
-        struct key key;
+        struct api_key key;
         bool sound = read_key(&reading, object, &key);
         enum outcome outcome = sound ? keys_add(keys, &key) : INVALID_REQUEST;
         explicit_bzero(&key, sizeof key);
@@ -271,9 +272,9 @@ static void set_number(json_t *object, const char *member, uint32_t number) {
     if (number > 0) json_object_set_new(object, member, json_integer(number));
 }
 
-static json_t *key_json(const struct key *key) {
-    json_t *object = json_pack("{s:s, s:s, s:s}", "id", key->id, "name", key->name, "tenant",
-                               key->tenant);
+static json_t *key_json(const struct api_key *key) {
+    json_t *object =
+        json_pack("{s:s, s:s, s:s}", "id", key->id, "name", key->name, "tenant", key->tenant);
     json_t *scopes = json_array();
     set_digits(object, "salt", key->salt, sizeof key->salt);
     set_digits(object, "hash", key->hash, sizeof key->hash);
@@ -287,15 +288,13 @@ static json_t *key_json(const struct key *key) {
             json_array_append_new(scopes, json_string(key_scope_names[i]));
     json_object_set_new(object, "scopes", scopes);
     if (key->max_priority != PRIORITY_CRITICAL)
-        json_object_set_new(object, "max_priority",
-                            json_string(priority_name(key->max_priority)));
+        json_object_set_new(object, "max_priority", json_string(priority_name(key->max_priority)));
     return object;
 }
 
 char *key_text_write(const struct keys *keys, size_t *bytes) {
     json_t *list = json_array();
-    for (size_t i = 0; i < keys->count; i++)
-        json_array_append_new(list, key_json(keys->items[i]));
+    for (size_t i = 0; i < keys->count; i++) json_array_append_new(list, key_json(keys->items[i]));
     json_t *root = json_pack("{s:i, s:o}", "version", FORMAT_VERSION, "keys", list);
     char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(1));
     *bytes = text == NULL ? 0 : strlen(text);

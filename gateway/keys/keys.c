@@ -29,7 +29,7 @@ enum outcome keys_open(struct keys **out) {
     return OK;
 }
 
-static void key_free(struct key *key) {
+static void key_free(struct api_key *key) {
     explicit_bzero(key, sizeof *key);
     free(key);
 }
@@ -45,17 +45,17 @@ void keys_free(struct keys *keys) {
 static bool reserve(struct keys *keys) {
     if (keys->count < keys->room) return true;
     size_t room = keys->room > 0 ? 2 * keys->room : EXPECTED;
-    struct key **items = realloc(keys->items, room * sizeof(struct key *));
+    struct api_key **items = realloc(keys->items, room * sizeof(struct api_key *));
     if (items == NULL) return false;
     keys->items = items;
     keys->room = room;
     return true;
 }
 
-enum outcome keys_add(struct keys *keys, const struct key *like) {
+enum outcome keys_add(struct keys *keys, const struct api_key *like) {
     assert(strlen(like->id) == TOKEN_ID_DIGITS);
     if (names_find(&keys->by_id, like->id, TOKEN_ID_DIGITS) != NULL) return ALREADY_EXISTS;
-    struct key *key = malloc(sizeof *key);
+    struct api_key *key = malloc(sizeof *key);
     if (key == NULL || !reserve(keys)) {
         free(key);
         return MEMORY_EXHAUSTED;
@@ -73,13 +73,13 @@ void keys_remove(struct keys *keys, size_t index) {
     key_free(keys->items[index]);
     keys->count--;
     memmove(&keys->items[index], &keys->items[index + 1],
-            (keys->count - index) * sizeof(struct key *));
+            (keys->count - index) * sizeof(struct api_key *));
 }
 
-const struct key *keys_verify(const struct keys *keys, const struct token *token) {
-    static const struct key nobody = {.id = ""};
+const struct api_key *keys_verify(const struct keys *keys, const struct token *token) {
+    static const struct api_key nobody = {.id = ""};
     const struct name *found = names_find(&keys->by_id, token->id, TOKEN_ID_DIGITS);
-    const struct key *key = found != NULL ? LIST_ENTRY(found, struct key, by_id) : &nobody;
+    const struct api_key *key = found != NULL ? LIST_ENTRY(found, struct api_key, by_id) : &nobody;
     uint8_t hash[TOKEN_HASH_BYTES];
     bool hashed = token_hash(token, key->salt, hash);
     bool same = hashed && token_hash_same(hash, key->hash);
@@ -87,12 +87,13 @@ const struct key *keys_verify(const struct keys *keys, const struct token *token
     return same && found != NULL ? key : NULL;
 }
 
-bool key_expired(const struct key *key, uint64_t wall_s) {
+bool key_expired(const struct api_key *key, uint64_t wall_s) {
     return key->expires_s != 0 && key->expires_s <= wall_s;
 }
 
 bool key_name_fits(const char *text) {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t bytes = strlen(text);
     return bytes > 0 && bytes < KEY_NAME_BYTES && strspn(text, allowed) == bytes;
 }

@@ -32,7 +32,7 @@ extern const char *const key_scope_names[KEY_SCOPE_COUNT];
 
 struct tenant_limit;
 
-struct key {
+struct api_key {
     struct name by_id;
     char id[TOKEN_ID_DIGITS + 1];
     char name[KEY_NAME_BYTES], tenant[KEY_NAME_BYTES];
@@ -47,17 +47,17 @@ struct key {
 
 struct keys {
     struct names by_id;
-    struct key **items;
+    struct api_key **items;
     size_t count, room;
 };
 
 enum outcome keys_open(struct keys **out);
-void keys_free(struct keys *keys);                                /* NULL is allowed */
-enum outcome keys_add(struct keys *keys, const struct key *like); /* copies it */
+void keys_free(struct keys *keys);                                    /* NULL is allowed */
+enum outcome keys_add(struct keys *keys, const struct api_key *like); /* copies it */
 void keys_remove(struct keys *keys, size_t index);
 /* The key that this is the token of, or NULL. It takes as long when there is no such id. */
-const struct key *keys_verify(const struct keys *keys, const struct token *token);
-bool key_expired(const struct key *key, uint64_t wall_s);
+const struct api_key *keys_verify(const struct keys *keys, const struct token *token);
+bool key_expired(const struct api_key *key, uint64_t wall_s);
 /* 1 to 63 of A-Z a-z 0-9 . _ - */
 bool key_name_fits(const char *text);
 

@@ -118,5 +118,6 @@ enum outcome tenant_limit_take(struct tenant_limit *limit, const struct tenant_b
     if (bounds->rate == 0 || take_turn(limit, bounds, now_ns, quota)) return OK;
     quota->rate_used_up = true;
     if (taking == TENANT_PLACE) tenant_limit_give_back(limit);
+    look_at_places(limit, quota);
     return RATE_LIMITED;
 }

@@ -36,7 +36,7 @@ struct tenant_quota {
     uint32_t limit, remaining, window_s, reset_s; /* of the rate; limit 0: there is none */
     uint32_t places, places_left;                 /* of the concurrency; places 0: there is none */
     uint64_t retry_after_ns;                      /* of a refusal; 0: nobody knows */
-    bool rate_used_up;                            /* a refusal's reason; else it is the concurrency */
+    bool rate_used_up; /* a refusal's reason; else it is the concurrency */
 };
 /* One request, and with TENANT_PLACE a place under way, which tenant_limit_give_back gives back. */
 enum tenant_taking { TENANT_TURN, TENANT_PLACE };
