@@ -107,7 +107,7 @@ def parse_reply(data, seconds=0.0):
 
 
 def request_bytes(method, path, body=b"", headers=None):
-    fields = {"Host": "gateway", "Connection": "close", **(headers or {})}
+    fields = {"Host": "localhost", "Connection": "close", **(headers or {})}
     if body or method == "POST":
         fields.setdefault("Content-Length", str(len(body)))
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items() if v is not None)
