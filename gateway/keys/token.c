@@ -18,20 +18,28 @@ void token_to_digits(const uint8_t *bytes, size_t count, char *digits) {
     *digits = '\0';
 }
 
-static int digit_value(char digit) {
-    if (digit >= '0' && digit <= '9') return digit - '0';
-    if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-    return -1;
+/* All ones where 0 <= value < limit, else zero; no branch. */
+static uint32_t mask_below(int32_t value, int32_t limit) {
+    uint32_t below = (uint32_t)(value - limit) & ~(uint32_t)value;
+    return 0 - (below >> 31);
+}
+
+/* A digit's value; adds to *wrong when it is none. As quick whatever the digit. */
+static uint32_t digit_value(char digit, uint32_t *wrong) {
+    int32_t number = digit - '0', letter = digit - 'a';
+    uint32_t is_number = mask_below(number, 10), is_letter = mask_below(letter, 6);
+    *wrong |= ~(is_number | is_letter);
+    return ((uint32_t)number & is_number) | ((uint32_t)(letter + 10) & is_letter);
 }
 
 bool token_from_digits(const char *digits, size_t digits_count, uint8_t *bytes, size_t count) {
+    uint32_t wrong = 0;
     if (digits_count != 2 * count) return false;
     for (size_t i = 0; i < count; i++) {
-        int high = digit_value(digits[2 * i]), low = digit_value(digits[2 * i + 1]);
-        if (high < 0 || low < 0) return false;
-        bytes[i] = (uint8_t)(high << 4 | low);
+        uint32_t high = digit_value(digits[2 * i], &wrong);
+        bytes[i] = (uint8_t)(high << 4 | digit_value(digits[2 * i + 1], &wrong));
     }
-    return true;
+    return wrong == 0;
 }
 
 static bool draw(uint8_t *bytes, size_t count) {
