@@ -810,8 +810,9 @@ END_TEST
 START_TEST(a_variable_that_names_no_key_warns_and_does_not_fail) {
     struct loaded loaded;
     load(&loaded, POOL,
-         ARRAY("POOLGATE_URL=x", "POOLGATE_SLOT=a/0", "POOLGATE_HTTP_LISTN=127.0.0.1:1",
-               "POOLGATE_8080_TCP_ADDR=10.0.0.1", "POOLGATE_NOTHING", "OTHER=1"),
+         ARRAY("POOLGATE_URL=x", "POOLGATE_KEY=x", "POOLGATE_SLOT=a/0",
+               "POOLGATE_HTTP_LISTN=127.0.0.1:1", "POOLGATE_8080_TCP_ADDR=10.0.0.1",
+               "POOLGATE_NOTHING", "OTHER=1"),
          NULL);
     ck_assert_int_eq(loaded.outcome, OK);
     ck_assert_str_eq(loaded.lines,
