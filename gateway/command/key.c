@@ -3,7 +3,7 @@
 
 #include "gateway/keys/key_file.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
@@ -231,6 +231,7 @@ static int add(struct keys *keys, struct api_key *key, struct token *token) {
                 key->name);
         return EXIT_FAILURE;
     }
+    assert(token != NULL);
     bool made = token_make(token, key->salt) && token_hash(token, key->salt, key->hash);
     memcpy(key->id, token->id, sizeof key->id);
     if (made && keys_add(keys, key) == OK) return -1;
@@ -240,6 +241,7 @@ static int add(struct keys *keys, struct api_key *key, struct token *token) {
 
 static int revoke(struct keys *keys, const char *subject, uint32_t *count) {
     *count = 0;
+    assert(subject != NULL); /* read_words has refused a call without one */
     for (size_t i = keys->count; i-- > 0;) {
         const struct api_key *key = keys->items[i];
         if (strcmp(key->name, subject) != 0 && strcmp(key->id, subject) != 0) continue;
@@ -289,7 +291,7 @@ static int run_add(struct key_command *command, const char *path) {
 }
 
 static int run_revoke(struct key_command *command, const char *path) {
-    uint32_t count;
+    uint32_t count = 0;
     int status = change(command, path, NULL, &count);
     if (status >= 0) return status;
     printf("%u key%s revoked\n", count, count == 1 ? "" : "s");
@@ -366,6 +368,7 @@ int command_key(int argc, char **argv) {
     int status = read_command(&command, argc, argv);
     if (status < 0) status = find_file(&command, path);
     if (status >= 0) return status;
+    assert(command.verb != NULL); /* read_words has refused a call without one */
     if (strcmp(command.verb, "add") == 0) return run_add(&command, path);
     if (strcmp(command.verb, "revoke") == 0) return run_revoke(&command, path);
     return run_list(&command, path);

@@ -102,6 +102,7 @@ static void begin(struct call *call) {
         refused.detail = "there are too many connections";
     } else if (credentials_decide(call) != OK) {
         refused = refusal_of(&call->grant);
+        metrics_refused(call->queue->front->metrics, FRONTEND_GRPC, refused.outcome);
         if (call->method == &methods[METHOD_INVOKE])
             metrics_answered(call->queue->front->metrics, "", FRONTEND_GRPC, refused.outcome);
     }

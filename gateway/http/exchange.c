@@ -56,6 +56,7 @@ static void find_handler(struct exchange *exchange) {
 /* A refusal that says more than what the route had to say. */
 static void refuse_above_all(struct exchange *exchange, enum outcome outcome, const char *detail,
                              uint64_t retry_after_ns) {
+    metrics_refused(exchange->front->metrics, FRONTEND_HTTP, outcome);
     exchange->refusal =
         (struct refusal){.outcome = outcome, .detail = detail, .retry_after_ns = retry_after_ns};
 }

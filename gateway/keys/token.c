@@ -69,7 +69,7 @@ bool token_read(struct token *token, const char *text, size_t bytes) {
     if (bytes != TOKEN_DIGITS || memcmp(text, TOKEN_PREFIX, ID_AT) != 0 ||
         text[SECRET_AT - 1] != '_' ||
         !token_from_digits(text + ID_AT, TOKEN_ID_DIGITS, id, sizeof id) ||
-        !token_from_digits(text + SECRET_AT, 2 * TOKEN_SECRET_BYTES, token->secret,
+        !token_from_digits(text + SECRET_AT, TOKEN_SECRET_DIGITS, token->secret,
                            TOKEN_SECRET_BYTES)) {
         token_forget(token);
         return false;

@@ -12,12 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TOKEN_PREFIX       "pg_"
-#define TOKEN_ID_DIGITS    16
-#define TOKEN_SECRET_BYTES 32
-#define TOKEN_SALT_BYTES   16
-#define TOKEN_HASH_BYTES   32
-#define TOKEN_DIGITS       (3 + TOKEN_ID_DIGITS + 1 + 2 * TOKEN_SECRET_BYTES)
+#define TOKEN_PREFIX        "pg_"
+#define TOKEN_ID_DIGITS     16
+#define TOKEN_SECRET_BYTES  32
+#define TOKEN_SALT_BYTES    16
+#define TOKEN_HASH_BYTES    32
+#define TOKEN_SECRET_DIGITS ((size_t)2 * TOKEN_SECRET_BYTES)
+#define TOKEN_DIGITS        (3 + TOKEN_ID_DIGITS + 1 + TOKEN_SECRET_DIGITS)
 
 struct token {
     char id[TOKEN_ID_DIGITS + 1];

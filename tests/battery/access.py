@@ -44,7 +44,8 @@ def matrix(run):
     shown = {"none": None, "empty": "", "wrong": "pg_00000000_" + "0" * 43, "basic": None, "two": None,
              "64 KiB": "x" * 65536, **tokens}
     allowed = {"invoke": {"invoke", "admin"}, "read": {"read", "admin"}}
-    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening"}) as place:
+    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening",
+                                          "key": tokens["admin"]}) as place:
         gateway, wrong, asked = place.gateway, [], 0
         eventually(lambda: gateway.get("/readyz").status == 200, within=15, about="it is ready")
         routes = [("GET", path, "open") for path in OPEN] + [("GET", path, "read") for path in READ]
@@ -75,7 +76,7 @@ def canaries(run):
     keys = Keys(run)
     token = keys.add("canary", "--tenant", "bird", "--scope", "invoke,read,admin")
     body = "canary-" + secrets.token_hex(16)
-    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening",
+    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening", "key": token,
                                           "log": {"level": "debug"}}) as place:
         gateway, seen = place.gateway, []
         eventually(lambda: gateway.get("/readyz").status == 200, within=15, about="it is ready")
@@ -128,7 +129,8 @@ def raw_bytes(run):
 def wrong_keys(run):
     keys, seconds = Keys(run), run.seconds(8, 4)
     token = keys.add("good", "--tenant", "good", "--scope", "invoke,read")
-    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening"}) as place:
+    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening",
+                                          "key": token}) as place:
         gateway, over = place.gateway, threading.Event()
         eventually(lambda: gateway.get("/readyz").status == 200, within=15, about="it is ready")
         alone, counts = good_times(gateway, token, seconds / 2), {}

@@ -127,12 +127,13 @@ def process_field(pid, name):
 
 class Gateway:
     def __init__(self, pools, wait="ready", settings=(), environment=None, expect_exit=0, conserve=True,
-                 stop_within=10.0, keep_log_bounded=8 << 20, before_exec=None, **sections):
+                 stop_within=10.0, keep_log_bounded=8 << 20, before_exec=None, key=None, **sections):
+        """key: shown with every request that shows none of its own."""
         self.mark = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="poolgate-test-"))
         self.config_file = self.folder / "poolgate.yaml"
         self.log_file = self.folder / "log"
-        self.wait, self.expect_exit, self.conserve = wait, expect_exit, conserve
+        self.wait, self.expect_exit, self.conserve, self.key = wait, expect_exit, conserve, key
         self.stop_within, self.log_bound = stop_within, keep_log_bounded
         self.before_exec = before_exec  # runs in the new process, before the program
         self.sent = 0
@@ -305,10 +306,12 @@ class Gateway:
         return connection
 
     def ask(self, method, path, body=None, headers=None, timeout=60.0):
-        began = time.monotonic()
+        began, headers = time.monotonic(), dict(headers or {})
+        if self.key is not None:
+            headers.setdefault("Authorization", f"Bearer {self.key}")
         client = http.client.HTTPConnection(self.host, self.port, timeout=patient(timeout))
         try:
-            client.request(method, path, body=body, headers=headers or {})
+            client.request(method, path, body=body, headers=headers)
             response = client.getresponse()
             return Reply(response.status, response.headers, response.read(), time.monotonic() - began)
         finally:

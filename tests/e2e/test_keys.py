@@ -52,17 +52,23 @@ class Keyed(Gateway):
     """A gateway with a key file; what the test itself asks it asks with a key of its own."""
 
     def __init__(self, keys, pools=None, auth=None, **more):
-        self.key = keys.add("test-itself", tenant="test", scope="invoke,read,admin")
+        own = keys.add("test-itself", tenant="test", scope="invoke,read,admin")
         super().__init__(pools or [echo(slots=2)], conserve=False, auth={"keys_file": str(keys.file), **(auth or {})},
-                         **more)
+                         key=own, **more)
 
     def ask(self, method, path, body=None, headers=None, key="", address=None, **more):
         """key: "" is the test's own, None is none. address: of this machine, where the client comes from."""
         headers = dict(headers or {})
-        if key is not None and "Authorization" not in headers:
-            headers["Authorization"] = f"Bearer {key or self.key}"
-        if address is None:
-            return super().ask(method, path, body, headers, **more)
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        own, self.key = self.key, self.key if key == "" else None
+        try:
+            return self.ask_from(address, method, path, body, headers) if address else \
+                super().ask(method, path, body, headers, **more)
+        finally:
+            self.key = own
+
+    def ask_from(self, address, method, path, body, headers):
         client = http.client.HTTPConnection(self.host, self.port, timeout=patient(20), source_address=(address, 0))
         try:
             client.request(method, path, body=body, headers=headers)
@@ -116,6 +122,10 @@ def a_key_opens_both_doors_and_nothing_else_does():
             refused(gateway.get(path), 404, "not_found")
         refused(gateway.ask("DELETE", "/v1/pools", key=None), 401, "unauthenticated")
         gateway.served("echo", 2)
+        numbers = gateway.metrics()
+        refusals = [numbers.sum("poolgate_access_refused_total", frontend=door, code="unauthenticated")
+                    for door in ("http", "grpc")]
+        equal(refusals, [8, 5], "refusals counted at each door")
 
 
 @test
