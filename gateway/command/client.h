@@ -25,6 +25,8 @@ struct client {
     size_t text_bytes;
 };
 
+/* What POOLGATE_KEY says, never the command line, which everybody on the machine can read; or NULL. */
+const char *client_key(void);
 bool client_send(struct client *client);
 /* Writes what a problem document says, or the text itself, as one line. */
 void client_explain(const struct client *client, FILE *out);

@@ -14,6 +14,7 @@ struct configuration {
     const char **settings; /* of --set; NULL-terminated */
     size_t settings_count;
     bool allow_chaos;
+    bool files_unseen;     /* as in struct config_source */
     struct config *config; /* set by configuration_load */
 };
 

@@ -21,7 +21,8 @@ const char invoke_usage[] =
     "  --grpc             over gRPC instead of HTTP\n"
     "  --url URL          the gateway; without it POOLGATE_URL, else http://127.0.0.1:8080;\n"
     "                     with --grpc HOST:PORT, without it 127.0.0.1:8081\n"
-    "  -v, --verbose      the times and the slot, on stderr\n";
+    "  -v, --verbose      the times and the slot, on stderr\n\n"
+    "A key is taken from the environment: POOLGATE_KEY.\n";
 
 #define DEFAULT_GRPC_ADDRESS "127.0.0.1:8081"
 
@@ -139,6 +140,7 @@ static bool read_priority(const char *text, unsigned *priority) {
 static int invoke_over_grpc(const struct invocation *invocation, FILE *body) {
     struct rpc_client client = {
         .address = invocation->url != NULL ? invocation->url : DEFAULT_GRPC_ADDRESS,
+        .key = client_key(),
         .pool = invocation->pool,
         .content_type = invocation->type != NULL ? invocation->type : guess_type(invocation->file),
         .operation = invocation->operation,

@@ -35,7 +35,8 @@ struct lifetime {
     int signals, drained;
     struct reconfigure *reconfigure; /* NULL once it is too late */
     struct herald *herald;           /* NULL: nobody is to hear of it */
-    bool ends, said_late;
+    struct access *access;
+    bool ends, said_late, hung_up;
     unsigned signals_seen;
     bool skip_grace, is_drained;
 };
@@ -52,6 +53,7 @@ static void reap_adopted(void) {
 }
 
 static void on_hangup(struct lifetime *life) {
+    life->hung_up = true;
     if (!life->ends && life->reconfigure != NULL) {
         reconfigure_ask(life->reconfigure);
         herald_reloading(life->herald);
@@ -86,7 +88,7 @@ static void wait_until(struct lifetime *life, uint64_t until_ns) {
     struct pollfd fds[] = {{.fd = life->signals, .events = POLLIN},
                            {.fd = life->drained, .events = POLLIN},
                            {.fd = reloaded, .events = POLLIN}};
-    int wait_ms = -1;
+    int wait_ms = access_has_keys(life->access) ? (int)(ACCESS_LOOK_NS / CLOCK_MS) : -1;
     uint64_t herald_ns = life->herald != NULL ? herald_due_ns(life->herald) : CLOCK_NEVER;
     if (herald_ns < until_ns) until_ns = herald_ns;
     if (until_ns != CLOCK_NEVER) {
@@ -151,9 +153,15 @@ static uint64_t time_for_replies(uint64_t until_ns) {
     return left_ns > REPLIES_NS ? left_ns : REPLIES_NS;
 }
 
+static void tend_access(struct lifetime *life) {
+    access_tend(life->access, clock_now_ns(), life->hung_up);
+    life->hung_up = false;
+}
+
 static void serve_until_signal(struct lifetime *life) {
     while (life->signals_seen == 0) {
         wait_until(life, reconfigure_due_ns(life->reconfigure));
+        tend_access(life);
         if (life->signals_seen == 0) reconfigure_run(life->reconfigure, clock_now_ns());
         if (!reconfigure_is_busy(life->reconfigure)) herald_reloaded(life->herald);
     }
@@ -168,6 +176,7 @@ void lifetime_run(const struct lifetime_parts *parts) {
     struct lifetime life;
     lifetime_open(&life);
     life.reconfigure = reconfigure;
+    life.access = parts->access;
     life.herald = parts->herald;
     herald_begin(parts->herald, gate);
     serve_until_signal(&life);
@@ -179,7 +188,10 @@ void lifetime_run(const struct lifetime_parts *parts) {
     http_server_drain(http);
     rpc_server_drain(rpc);
     log_event(LOG_INFO, "not ready", LOG_UINT("grace_ms", grace_ns / CLOCK_MS));
-    while (!life.skip_grace && clock_now_ns() < grace_until_ns) wait_until(&life, grace_until_ns);
+    while (!life.skip_grace && clock_now_ns() < grace_until_ns) {
+        wait_until(&life, grace_until_ns);
+        tend_access(&life);
+    }
     log_event(LOG_INFO, "draining");
     drain(&life, gate, until_ns);
     rpc_server_close(rpc, time_for_replies(until_ns));

@@ -15,13 +15,15 @@ struct lifetime_parts {
     struct gate *gate;
     struct http_server *http;
     struct rpc_server *rpc;
+    struct access *access;
     struct reconfigure *reconfigure;
     struct herald *herald;
 };
 
 /* SIGTERM, SIGINT, SIGHUP and SIGCHLD wait to be read; before the first thread starts. */
 void lifetime_block_signals(void);
-/* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures. */
+/* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures.
+ * A key file that changed is read again, until the drain begins. */
 void lifetime_run(const struct lifetime_parts *parts);
 /* Drains a gate that no front end uses. */
 void lifetime_drain(struct gate *gate, uint64_t timeout_ns);

@@ -41,7 +41,8 @@ const char serve_usage[] =
     "A second signal, or SIGINT, skips the grace; a third ends at once.\n"
     "SIGHUP: reads the configuration again; only the pools that it changes are touched. One with "
     "a\n"
-    "mistake is refused, with its mistakes in the log, and nothing changes.\n"
+    "mistake is refused, with its mistakes in the log, and nothing changes. The key file is read\n"
+    "again too, also by itself within a second when it changed.\n"
     "As root: name process.user, who serves once the ports are bound; loopback addresses are "
     "served\n"
     "without it. Sockets that systemd hands over are known by FileDescriptorName=http, grpc.\n";
@@ -54,6 +55,7 @@ struct gateway {
     struct pool_options *pools;
     char worker_program[PATH_MAX], plugin_folder[PATH_MAX];
     struct gate *gate;
+    struct access *access;
     struct metrics *metrics;
     struct http_server *http;
     struct rpc_server *rpc;
@@ -124,7 +126,9 @@ static bool open_http(struct gateway *gateway) {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
         .config = config,
+        .access = gateway->access,
         .inherited_fd = gateway->ports.fds[ACTIVATION_HTTP],
+        .inherited_admin_fd = gateway->ports.fds[ACTIVATION_ADMIN],
     };
     enum outcome outcome = http_server_open(&gateway->http, &options);
     return outcome == OK || say_cannot_listen("http", &config->http.listen, outcome);
@@ -136,6 +140,7 @@ static bool open_grpc(struct gateway *gateway) {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
         .config = config,
+        .access = gateway->access,
         .inherited_fd = gateway->ports.fds[ACTIVATION_GRPC],
     };
     enum outcome outcome = rpc_server_open(&gateway->rpc, &options);
@@ -148,6 +153,15 @@ static void raise_descriptor_limit(void) {
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static bool open_access(struct gateway *gateway) {
+    char error[KEY_ERROR_BYTES];
+    enum outcome outcome = access_open(&gateway->access, gateway->configuration.config, error);
+    if (outcome != OK)
+        fprintf(stderr, "poolgate: auth.keys_file: %s\n",
+                error[0] != '\0' ? error : outcome_title(outcome));
+    return outcome == OK;
 }
 
 static bool open_all(struct gateway *gateway) {
@@ -197,7 +211,9 @@ static bool bind_ports(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     int *fds = gateway->ports.fds;
     return bind_port(&fds[ACTIVATION_HTTP], "http", &config->http.listen) &&
-           bind_port(&fds[ACTIVATION_GRPC], "grpc", &config->grpc.listen);
+           bind_port(&fds[ACTIVATION_GRPC], "grpc", &config->grpc.listen) &&
+           (config->admin.listen.text == NULL ||
+            bind_port(&fds[ACTIVATION_ADMIN], "admin", &config->admin.listen));
 }
 
 /* Ports are bound with the powers that we were started with, everything else happens without them. What
@@ -205,7 +221,7 @@ static bool bind_ports(struct gateway *gateway) {
 static int give_up_privileges(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     if (!privileges_allow(config, stderr)) return EXIT_USAGE;
-    if (!bind_ports(gateway)) return EXIT_FAILURE;
+    if (!bind_ports(gateway) || !open_access(gateway)) return EXIT_FAILURE;
     if (!privileges_drop(config, stderr)) return EXIT_USAGE;
     process_harden();
     return EXIT_SUCCESS;
@@ -222,11 +238,13 @@ static void prepare_process(void) {
 
 static void say_listening(const struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
+    const char *admin = http_server_admin_address(gateway->http);
     if (privileges_are_roots())
         log_event(LOG_WARN, "runs as root",
                   LOG_STR("text", "name process.user, or start it as another user"));
     log_event(LOG_INFO, "listening", LOG_STR("http", http_server_address(gateway->http)),
               LOG_STR("grpc", rpc_server_address(gateway->rpc)),
+              LOG_STR(admin[0] != '\0' ? "admin" : NULL, admin),
               LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
               LOG_INT("pid", getpid()));
 }
@@ -243,6 +261,7 @@ static int serve(struct gateway *gateway) {
     const struct lifetime_parts parts = {.gate = gateway->gate,
                                          .http = gateway->http,
                                          .rpc = gateway->rpc,
+                                         .access = gateway->access,
                                          .reconfigure = gateway->reconfigure,
                                          .herald = &gateway->herald};
     lifetime_run(&parts);
@@ -269,6 +288,7 @@ int command_serve(int argc, char **argv) {
         herald_close(&gateway.herald);
     }
     metrics_close(gateway.metrics);
+    access_close(gateway.access);
     reconfigure_close(gateway.reconfigure);
     free(gateway.pools);
     configuration_free(&gateway.configuration);

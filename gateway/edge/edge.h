@@ -29,6 +29,7 @@ struct edge_client {
     enum edge_room room;
     enum edge_presence presence;
     void *owner; /* the front end's own; NULL at first */
+    void *port;  /* likewise: which of its addresses it is that the client came to */
 
     /* The edge's own. */
     struct list_node silent; /* in its room's line while it has not sent a whole request */

@@ -1,6 +1,7 @@
 #include "gateway/http/exchange.h"
 
 #include "core/base/clock.h"
+#include "gateway/http/origin.h"
 #include "gateway/http/path.h"
 #include "gateway/http/reply.h"
 
@@ -18,6 +19,10 @@ void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char
     if (exchange->refusal.outcome != OK) return;
     exchange->refusal.outcome = outcome;
     exchange->refusal.detail = detail;
+}
+
+const struct front_port *exchange_port(const struct exchange *exchange) {
+    return exchange->client->port;
 }
 
 bool exchange_abandoned(const struct exchange *exchange) {
@@ -42,9 +47,58 @@ static void find_handler(struct exchange *exchange) {
     const char *flaw;
     enum outcome outcome = path_decode(exchange->target, path, sizeof path, &flaw);
     if (outcome == OK)
-        outcome = route_find(routes, routes_count, exchange->method, path, &exchange->match);
+        outcome = route_find(routes, routes_count, exchange_port(exchange)->routes,
+                             exchange->method, path, &exchange->match);
     if (outcome != OK) exchange_refuse(exchange, outcome, flaw);
     exchange->handler = exchange->match.handler;
+}
+
+/* A refusal that says more than what the route had to say. */
+static void refuse_above_all(struct exchange *exchange, enum outcome outcome, const char *detail,
+                             uint64_t retry_after_ns) {
+    metrics_refused(exchange->front->metrics, FRONTEND_HTTP, outcome);
+    exchange->refusal =
+        (struct refusal){.outcome = outcome, .detail = detail, .retry_after_ns = retry_after_ns};
+}
+
+static struct in6_addr address_of(const struct exchange *exchange) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return failures_address(info == NULL ? NULL : info->client_addr);
+}
+
+/* Before a browser sends a key it asks without one whether it may. */
+static bool is_preflight(const struct exchange *exchange) {
+    return exchange->headers.preflight != NULL && strcmp(exchange->method, "OPTIONS") == 0 &&
+           origin_listed(&exchange->front->config->http.origins, exchange->headers.origin);
+}
+
+/* Who asks comes before what is asked for: a stranger does not learn which paths there are. */
+static void check_access(struct exchange *exchange) {
+    struct front *front = exchange->front;
+    const struct front_port *port = exchange_port(exchange);
+    const struct headers *headers = &exchange->headers;
+    const char *flaw =
+        origin_flaw(&front->config->http.origins, port->loopback, headers->host, headers->origin);
+    if (flaw != NULL) {
+        refuse_above_all(exchange, PERMISSION_DENIED, flaw, 0);
+        return;
+    }
+    if (is_preflight(exchange)) return;
+    const struct access_ask ask = {
+        .need = exchange->match.need,
+        .credentials_count = headers->authorizations,
+        .credentials = headers->authorization,
+        .credentials_bytes = headers->authorization == NULL ? 0 : strlen(headers->authorization),
+        .address = address_of(exchange),
+        .admin_door = port->admin,
+        .now_ns = exchange->arrived_ns,
+        .wall_s = clock_wall_ns(exchange->arrived_ns) / CLOCK_S,
+    };
+    access_decide(front->access, &ask, &exchange->grant);
+    if (exchange->grant.outcome != OK)
+        refuse_above_all(exchange, exchange->grant.outcome, exchange->grant.detail,
+                         exchange->grant.retry_after_ns);
 }
 
 /* Whether a refusal must not wait for the body: it is long, of unknown length, or not yet sent. */
@@ -103,6 +157,7 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
         return reply_early(exchange);
     }
     find_handler(exchange);
+    if (exchange->refusal.outcome != INVALID_REQUEST) check_access(exchange);
     bool probe = exchange->handler != NULL && exchange->handler->probe;
     if (exchange->client->room == EDGE_ROOM_PROBES && !probe) {
         exchange->refusal.outcome = OK;
@@ -140,6 +195,7 @@ enum MHD_Result exchange_continue(struct exchange *exchange) {
 
 void exchange_end(struct exchange *exchange) {
     assert(exchange->phase != EXCHANGE_WAITING);
+    access_leave(&exchange->grant);
     if (exchange->handler != NULL && exchange->handler->end != NULL)
         exchange->handler->end(exchange);
     live_requests_remove(&exchange->front->live, &exchange->live);
