@@ -46,6 +46,7 @@ static enum priority hand_on(struct request *leader, struct request *heir) {
     heir->streaming = leader->streaming;
     heir->slot = leader->slot;
     heir->began_ns = leader->began_ns;
+    heir->run_deadline_ns = leader->run_deadline_ns;
     heir->breaker_era = leader->breaker_era;
     heir->evidence = leader->evidence;
     leader->breaker_era = 0;

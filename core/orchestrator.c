@@ -214,7 +214,6 @@ static void watch_breaker(struct pool *pool, uint64_t now_ns) {
     pool->breaker_was = state;
     if (state != BREAKER_OPEN) return;
     dispatch_recall_all(pool, now_ns);
-    pool->breaker.rejections += pool->queue.waiting;
     work_refuse_waiting(pool, CIRCUIT_OPEN, "the pool's workers fail", pool->breaker.open_until_ns,
                         now_ns);
 }
@@ -250,9 +249,9 @@ static enum outcome refusal(const struct pool *pool, bool draining, uint64_t now
 /* While half-open: what is still under way from before, and the probes. */
 static uint32_t ceiling(const struct pool *pool) {
     if (pool->breaker.state != BREAKER_HALF_OPEN) return 0;
-    uint32_t older = pool->queue.live - pool->queue.waiting;
-    older = older > pool->breaker.probing ? older - pool->breaker.probing : 0;
-    return older + pool->breaker.options.probes;
+    uint32_t most = pool->queue.live - pool->queue.waiting + pool->breaker.options.probes;
+    /* Probes that were given up keep their places; one may always wait for them. */
+    return most > pool->breaker.probing ? most - pool->breaker.probing : 1;
 }
 
 static void tell_gate(struct pool *pool, bool draining, uint64_t now_ns) {
@@ -294,6 +293,7 @@ static void watch_free(struct pool *pool, uint64_t now_ns) {
 
 /* When the pool must be looked at again though nothing happens. */
 static uint64_t next_moment(const struct pool *pool, bool draining, uint64_t now_ns) {
+    if (pool->refusing.outcome != OK) return now_ns;
     uint64_t next_ns = request_queue_next_deadline(&pool->queue);
     uint32_t min = is_ending(pool, draining) ? 0 : pool->slots_min;
     bool wants = pool_able(pool) + pool_coming(pool) < min || pool->queue.waiting > 0;
@@ -316,12 +316,12 @@ static uint64_t next_moment(const struct pool *pool, bool draining, uint64_t now
 static void settle_pool(struct orchestrator *orchestrator, struct pool *pool, uint64_t now_ns) {
     const struct pools pools = {orchestrator->pools, orchestrator->pools_count};
     bool draining = orchestrator->draining;
-    work_expire(pool, now_ns);
+    bool behind = !work_dismiss(pool, now_ns);
     for (uint32_t i = 0; i < pool->slots_count; i++) care_tend(pool, &pool->slots[i], now_ns);
     care_recycle(pool, now_ns);
     watch_breaker(pool, now_ns);
     sizing_settle(&pools, pool, is_ending(pool, draining), now_ns);
-    dispatch_run(pool, now_ns);
+    if (!behind) dispatch_run(pool, now_ns);
     if (draining)
         end_pool(pool, now_ns >= orchestrator->drain_until_ns, REASON_DRAIN, now_ns);
     else if (is_ending(pool, false))

@@ -30,6 +30,14 @@ struct pool_totals {
     uint64_t restarts_by_reason[REASON_COUNT];
 };
 
+/* All who waited at one moment get this answer, some of them each round. */
+struct mass_refusal {
+    enum outcome outcome; /* OK: nobody is refused */
+    uint64_t until_ns;    /* when trying again may help; 0: not known */
+    uint64_t last;        /* rank of the last of them */
+    char why[SLOT_ERROR_BYTES];
+};
+
 struct pool {
     const struct pool_options *options; /* a reload may put others in their place */
     uint32_t place;                     /* its number in the orchestrator and for the gate */
@@ -52,6 +60,8 @@ struct pool {
     struct stats stats;
     struct history *history;
     struct pool_totals totals;
+    struct mass_refusal refusing;
+    uint32_t answers_left; /* so many may still leave without a slot in this round */
     enum wish wish;
     uint64_t able_ns;          /* since when some slot can serve; 0: none */
     uint64_t scale_ns;         /* next look at the size */

@@ -55,7 +55,7 @@ struct slot *pick_two_choices(struct slot *slots, size_t count, bool solo, uint6
 
 static bool may_stage(const struct slot *slot, uint32_t limit) {
     return worker_state_can_serve(slot->record.state) && slot_room(slot, false) == 0 &&
-           !slot->solo && !slot->checking && !slot->retiring && slot->staged < limit;
+           !slot->solo && !slot->checking && !slot->retiring && !slot->full && slot->staged < limit;
 }
 
 struct slot *pick_for_staging(struct slot *slots, size_t count, uint32_t limit,

@@ -31,7 +31,7 @@ void slot_reset(struct slot *slot) {
     for (uint32_t i = 0; slot->assignments != NULL && i < slot->places; i++)
         slot->assignments[i] = (struct assignment){0};
     slot->units = slot->inflight = slot->staged = slot->given_up = 0;
-    slot->solo = slot->checks = slot->checking = slot->retiring = false;
+    slot->solo = slot->checks = slot->checking = slot->retiring = slot->full = false;
     slot->max_batch = 1;
     slot->pid = 0;
     slot->run_requests = 0;
@@ -47,7 +47,7 @@ void slot_reset(struct slot *slot) {
 
 uint32_t slot_room(const struct slot *slot, bool solo) {
     if (!worker_state_can_serve(slot->record.state) || slot->solo) return 0;
-    if (slot->checking || slot->retiring) return 0;
+    if (slot->checking || slot->retiring || slot->full) return 0;
     if (solo) return slot_vacant(slot) ? 1 : 0;
     /* What was staged is begun before anything that is sent now. */
     return slot->staged > 0 || slot->units >= slot->capacity ? 0 : slot->capacity - slot->units;

@@ -27,6 +27,7 @@ struct assignment {
     uint64_t given_up_ns;    /* when it was answered early; 0: not */
     uint64_t stop_ns;        /* TERM if the worker still has it then; CLOCK_NEVER: no */
     enum reason stop_why;    /* DEADLINE or CANCEL */
+    uint64_t breaker_era;    /* of one given up: as a probe it keeps its place; 0: it was none */
 };
 
 struct slot {
@@ -42,6 +43,7 @@ struct slot {
     bool checks;        /* its worker can check itself */
     bool checking;      /* and does so now: no work meanwhile */
     bool retiring;      /* gets no work any more: it is recycled when it is done */
+    bool full;          /* its transport has just had no room: passed over in this round */
     struct assignment *assignments;
     bool solo; /* its one request must stay alone (a retry after a shared crash) */
     struct worker_record record;

@@ -35,6 +35,7 @@ struct actor {
     uint32_t max_batch;
     bool checks, slow; /* slow: it begins nothing by itself */
     bool full;         /* it has no room for anything ahead */
+    bool stuffed;      /* it has no room for anything at all */
     bool checking;     /* asked to check itself, and has not said how it went */
     uint32_t starts, sends, cancels, pings, shutdowns, terms, kills, measures; /* all its runs */
     uint32_t revokes, deep_checks, largest_batch;
@@ -135,6 +136,7 @@ static enum outcome on_send(struct transport *transport, struct request *const *
     require(actor->has_count + count <= options->inflight * batch_max + options->staged);
     require(!actor->checking && !actor->shut_down && !actor->termed);
     if (actor->send_outcome != OK) return actor->send_outcome;
+    if (actor->stuffed) return QUEUE_FULL;
     if (actor->full && slot_find(slot_of_actor(actor), requests[0]->id)->staged) return QUEUE_FULL;
     for (size_t i = 0; i < count; i++) {
         require(requests[i]->pool == actor->pool && !actor_has(actor, requests[i]->id));

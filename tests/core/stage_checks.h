@@ -64,6 +64,7 @@ static inline uint32_t count_staged(const struct pool *pool) {
 
 /* A slot with room never stands beside waiting work. */
 static inline void check_dispatch(struct pool *pool) {
+    if (stage.next_ns <= stage.now_ns) return; /* a round follows at once */
     const struct request *first = request_queue_first(&pool->queue, stage.now_ns);
     if (pool->wish == WISH_PAUSE) require(pool->staged == 0);
     if (pool->wish == WISH_PAUSE || breaker_room(&pool->breaker) == 0) return;
@@ -84,7 +85,7 @@ static inline uint32_t check_live(const struct pool *pool) {
         for (const struct request *at = pool->queue.by_id[i]; at != NULL; at = at->next_by_id) {
             live++;
             require(at->state != REQUEST_NEW && at->state != REQUEST_DONE);
-            require(at->deadline_ns > stage.now_ns);
+            require(at->deadline_ns > stage.now_ns || stage.next_ns <= stage.now_ns);
             probing += at->breaker_era == pool->breaker.era;
             require((at->breaker_era != 0) <= (at->state == REQUEST_RUNNING));
             following += at->state == REQUEST_FOLLOWING;
@@ -96,6 +97,10 @@ static inline uint32_t check_live(const struct pool *pool) {
         }
     }
     require(live == pool->queue.live);
+    /* Who was given up at a slot still has its place there. */
+    for (uint32_t i = 0; i < pool->options->slots_max; i++)
+        for (uint32_t j = 0; j < pool->slots[i].places; j++)
+            probing += pool->slots[i].assignments[j].breaker_era == pool->breaker.era;
     if (pool->breaker.state == BREAKER_HALF_OPEN)
         require(probing == pool->breaker.probing && probing <= pool->breaker.options.probes);
     return following;

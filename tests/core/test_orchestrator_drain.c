@@ -117,7 +117,8 @@ START_TEST(a_drain_kills_a_worker_that_works_for_nobody) {
     cancel(id);
     begin_drain(25 * CLOCK_S);
     ck_assert_uint_eq(A->kills, 1);
-    assert_state(A, WORKER_EVICTING);
+    assert_state(A, WORKER_FAILED);
+    assert_reason(A, REASON_DRAIN);
     die(A);
     ck_assert(drained());
     close_stage();
@@ -137,6 +138,8 @@ START_TEST(a_drain_that_runs_out_of_time_answers_and_kills) {
     ck_assert_uint_eq(A->kills, 1);
     ck_assert_uint_eq(B->kills, 1);
     ck_assert(!drained());
+    ck_assert_uint_eq(pool()->census.moves[WORKER_PROCESSING][WORKER_FAILED], 2);
+    ck_assert_uint_eq(slot_of_actor(A)->failures, 0); /* it is no fault of theirs */
     die(A);
     die(B);
     ck_assert(drained());
@@ -157,7 +160,7 @@ START_TEST(a_killed_worker_may_take_its_time_to_die) {
         if (states[i] == WORKER_IDLE) pass(CLOCK_S);
         assert_state(A, states[i]);
         begin_drain(0);
-        assert_state(A, WORKER_EVICTING);
+        assert_state(A, states[i] == WORKER_PROCESSING ? WORKER_FAILED : WORKER_EVICTING);
         pass(60 * CLOCK_S); /* a large process gives its memory back; its old moments come */
         ck_assert_uint_eq(A->kills, 1);
         ck_assert_uint_eq(A->pings, 0);
