@@ -90,10 +90,14 @@ uint32_t pool_places(const struct pool *pool) {
     return pool_able(pool) * pool->options->inflight;
 }
 
-uint32_t pool_pace(const struct pool *pool) {
+uint32_t pool_batch(const struct pool *pool) {
     uint64_t batches = pool->totals.batches, batched = pool->totals.batched;
     uint64_t size = pool->batch_most > 1 && batches > 0 ? batched / batches : 1;
-    return pool_places(pool) * (uint32_t)(size > 0 ? size : 1);
+    return size > 0 ? (uint32_t)size : 1;
+}
+
+uint32_t pool_pace(const struct pool *pool) {
+    return pool_places(pool) * pool_batch(pool);
 }
 
 bool pool_is_given_up(const struct pool *pool) {
@@ -134,12 +138,7 @@ static void remember(struct pool *pool, const struct request *request, bool shar
         stats_answered(&pool->stats, request->queue_ns, request->cold_ns, request->run_ns, now_ns);
     history_add(pool->history,
                 &(struct history_entry){.ended_ns = now_ns,
-                                        .queue_ns = request->queue_ns,
-                                        .cold_ns = request->cold_ns,
-                                        .run_ns = request->run_ns,
-                                        .outcome = request->outcome,
-                                        .slot = shared ? REQUEST_NO_SLOT : request->slot,
-                                        .attempts = request->attempts});
+                                        .slot = shared ? REQUEST_NO_SLOT : request->slot});
 }
 
 void pool_answer(struct pool *pool, struct request *request, enum outcome outcome,

@@ -91,7 +91,9 @@ void pool_free(struct pool *pool);
 
 /* The sum of inflight over the slots that can work now, and how many slots that is. */
 uint32_t pool_places(const struct pool *pool);
-/* How many requests run at a time: the places, each with as many as a batch has on average. */
+/* How many requests go to a worker together, on average; 1 without batches. */
+uint32_t pool_batch(const struct pool *pool);
+/* How many requests run at a time: the places, each with as many as a batch has. */
 uint32_t pool_pace(const struct pool *pool);
 uint32_t pool_able(const struct pool *pool);
 uint32_t pool_coming(const struct pool *pool);

@@ -269,7 +269,7 @@ static void retry_or_answer(struct pool *pool, struct request *request, bool alo
     if (alone && to_blame) mark(request, request->slot, what, now_ns);
     if (!alone) request->solo = true;
     bool again = crashes > 0 && request->marks <= crashes &&
-                 request->attempts <= crashes + UNMARKED_ATTEMPTS && !request->streaming;
+                 request->attempts <= crashes + UNMARKED_ATTEMPTS;
     pool->totals.crashed++;
     if (again) {
         retry(pool, request, now_ns);

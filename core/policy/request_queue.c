@@ -277,10 +277,6 @@ size_t request_queue_batch(struct request_queue *queue, struct request *leader,
     return queue->groups != NULL ? queue_groups_batch(leader, out, most) : 1;
 }
 
-uint32_t request_queue_mates(const struct request_queue *queue, const struct request *request) {
-    return queue->groups != NULL ? queue_groups_mates(request) : 1;
-}
-
 struct request *request_queue_ripe(struct request_queue *queue, uint64_t delay_ns,
                                    uint64_t spare_ns, uint64_t now_ns, uint64_t *ripe_ns) {
     const struct ripeness ripeness = {.delay_ns = delay_ns, .spare_ns = spare_ns};
@@ -325,11 +321,4 @@ uint64_t request_queue_ahead(const struct request_queue *queue, const char *tena
 size_t request_queue_tenants(const struct request_queue *queue, struct tenant_facts *out,
                              size_t most, uint64_t now_ns) {
     return tenants_list(&queue->order->tenants, out, most, now_ns);
-}
-
-struct request *request_queue_any(struct request_queue *queue) {
-    if (queue->live == 0) return NULL;
-    while (queue->by_id[queue->any_bucket] == NULL)
-        queue->any_bucket = (queue->any_bucket + 1) & (queue->buckets - 1);
-    return queue->by_id[queue->any_bucket];
 }

@@ -47,7 +47,6 @@ struct request_queue {
     struct heap deadlines;  /* of all live requests that have one */
     struct request **by_id; /* buckets, chained through next_by_id */
     size_t buckets;         /* a power of two */
-    size_t any_bucket;      /* where request_queue_any looks first */
     uint64_t arrivals;
     struct queue_order *order;   /* tenants, lines, ageing, turns */
     struct queue_groups *groups; /* batch keys; NULL when batch_max is 1 */
@@ -98,8 +97,6 @@ void request_queue_finish(struct request_queue *queue, struct request *request, 
  * `most`. */
 size_t request_queue_batch(struct request_queue *queue, struct request *leader,
                            struct request **out, size_t most);
-/* How many wait under its key, itself included. */
-uint32_t request_queue_mates(const struct request_queue *queue, const struct request *request);
 /* The best request of a group that is ripe: batch_max of them wait, its oldest has waited delay_ns, or the
  * earliest deadline in it is less than spare_ns away. `first` itself when its group is ripe. NULL: none
  * is; *ripe_ns then says when the next one will be (CLOCK_NEVER: nobody waits). */
@@ -122,7 +119,5 @@ uint64_t request_queue_ahead(const struct request_queue *queue, const char *tena
 /* The tenants with live requests, those with the most first; returns how many were written. */
 size_t request_queue_tenants(const struct request_queue *queue, struct tenant_facts *out,
                              size_t most, uint64_t now_ns);
-/* Any live request, for the end of a drain; NULL when empty. Amortised O(1). */
-struct request *request_queue_any(struct request_queue *queue);
 
 #endif

@@ -239,6 +239,30 @@ START_TEST(a_fixed_pool_keeps_its_size) {
 }
 END_TEST
 
+/* Four requests each 100 ms, which run 100 ms as one batch: 40 a second keep one worker busy. */
+START_TEST(a_forecast_knows_that_batches_run_together) {
+    set(1, 4, 1);
+    options->scale.policy = SCALE_PREDICTIVE;
+    options->queue.batch_max = 4;
+    open_warm();
+    for (int i = 0; i < 100; i++) {
+        uint64_t ids[4];
+        stage.held = true;
+        for (int j = 0; j < 4; j++) ids[j] = submit();
+        stage.held = false;
+        settle();
+        pass(90 * CLOCK_MS);
+        for (int j = 0; j < 4; j++) reply(A, ids[j]);
+        pass(10 * CLOCK_MS);
+        if (A->ping_id > 0) pong(A);
+    }
+    ck_assert_uint_le(B->starts + C->starts + stage.actors[0][3].starts, 1);
+    for (uint32_t i = 1; i < 4; i++)
+        if (stage.actors[0][i].running) leave(&stage.actors[0][i], EXIT_STATUS, 0);
+    close_stage();
+}
+END_TEST
+
 SUITE("core/orchestrator_size", 30, three_missed_pings_in_a_row_end_a_worker,
       missed_pings_mark_nobody, one_pong_forgives_the_missed_pings,
       a_pong_to_an_older_ping_does_not_count, pings_go_on_while_a_worker_works,
@@ -249,4 +273,5 @@ SUITE("core/orchestrator_size", 30, three_missed_pings_in_a_row_end_a_worker,
       a_pool_shrinks_to_its_min_when_slots_are_idle_too_long,
       a_slot_is_not_idle_because_its_last_run_was_long,
       a_slot_that_does_not_end_when_asked_is_told_and_then_killed,
-      an_unloaded_pool_loads_again_on_demand, a_fixed_pool_keeps_its_size)
+      an_unloaded_pool_loads_again_on_demand, a_fixed_pool_keeps_its_size,
+      a_forecast_knows_that_batches_run_together)
