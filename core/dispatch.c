@@ -153,12 +153,21 @@ static size_t make_batch(struct pool *pool, const struct slot *slot, struct requ
     return 1;
 }
 
+/* xorshift64* (Vigna 2016). */
+static uint64_t next_random(struct pool *pool) {
+    pool->random ^= pool->random >> 12;
+    pool->random ^= pool->random << 25;
+    pool->random ^= pool->random >> 27;
+    return pool->random * UINT64_C(2685821657736338717);
+}
+
 static void run_at_once(struct pool *pool, uint64_t now_ns) {
     static _Thread_local struct request *batch[BATCH_LARGEST];
     while (breaker_room(&pool->breaker) > 0) {
         struct request *first = next_request(pool, now_ns);
         if (first == NULL) return;
-        struct slot *slot = pick_least_loaded(pool->slots, pool->slots_count, first->solo);
+        struct slot *slot = pick_slot(pool->options->pick, pool->slots, pool->slots_count,
+                                      first->solo, next_random(pool));
         pool->solo_next = slot == NULL && first->solo;
         if (slot == NULL) return;
         size_t count = make_batch(pool, slot, first, batch);

@@ -34,6 +34,8 @@ static enum outcome init_queue(struct pool *pool) {
     const struct queue_options queue = {.room = most_live(options),
                                         .aging_ns = options->queue.aging_ns,
                                         .fair = options->queue.fair,
+                                        .weights = options->queue.weights,
+                                        .weights_count = options->queue.weights_count,
                                         .batch_max = options->queue.batch_max,
                                         .seed = pool->admission.seed};
     enum outcome outcome = request_queue_init(&pool->queue, &queue);
@@ -50,6 +52,7 @@ enum outcome pool_init(struct pool *pool, const struct pool_options *options, ui
                           .slots_min = options->slots_min,
                           .slots_max = options->slots_max,
                           .batch_most = 1,
+                          .random = seed | 1,
                           .breaker_seen = 1,
                           .ripe_ns = CLOCK_NEVER};
     admission_init(&pool->admission, options->queue.capacity, options->queue.reserve,

@@ -62,6 +62,7 @@ struct pool {
     struct pool_totals totals;
     struct mass_refusal refusing;
     uint32_t answers_left; /* so many may still leave without a slot in this round */
+    uint64_t random;       /* state of a generator, never 0: of the choice between slots */
     enum wish wish;
     uint64_t able_ns;          /* since when some slot can serve; 0: none */
     uint64_t scale_ns;         /* next look at the size */

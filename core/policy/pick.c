@@ -51,6 +51,16 @@ struct slot *pick_two_choices(struct slot *slots, size_t count, bool solo, uint6
     return pick_least_loaded(slots, count, solo);
 }
 
+struct slot *pick_slot(enum pick_policy policy, struct slot *slots, size_t count, bool solo,
+                       uint64_t random) {
+    switch (policy) {
+    case PICK_LEAST_LOADED: return pick_least_loaded(slots, count, solo);
+    case PICK_MOST_RECENT: return pick_most_recent(slots, count, solo);
+    case PICK_TWO_CHOICES: return pick_two_choices(slots, count, solo, random);
+    }
+    return NULL;
+}
+
 /* --- handing ahead ------------------------------------------------------------------------------------ */
 
 static bool may_stage(const struct slot *slot, uint32_t limit) {

@@ -23,6 +23,7 @@ static enum outcome open_order(struct request_queue *queue) {
         free(order);
         return MEMORY_EXHAUSTED;
     }
+    queue_order_weigh(order, options->weights, options->weights_count);
     queue_order_tune(order, options->aging_ns, options->fair);
     queue->order = order;
     return OK;
@@ -119,12 +120,16 @@ static void stand_anew(struct request_queue *queue, struct request *request) {
     stand(queue, request, request->priority);
 }
 
-void request_queue_tune(struct request_queue *queue, uint64_t aging_ns, bool fair) {
-    if (aging_ns == queue->options.aging_ns && fair == queue->options.fair) return;
-    queue->options.aging_ns = aging_ns;
-    queue->options.fair = fair;
+void request_queue_tune(struct request_queue *queue, const struct queue_options *options) {
+    struct queue_options *now = &queue->options;
+    queue_order_weigh(queue->order, options->weights, options->weights_count);
+    now->weights = options->weights;
+    now->weights_count = options->weights_count;
+    if (options->aging_ns == now->aging_ns && options->fair == now->fair) return;
+    now->aging_ns = options->aging_ns;
+    now->fair = options->fair;
     each_waiting(queue, step_out);
-    queue_order_tune(queue->order, aging_ns, fair);
+    queue_order_tune(queue->order, now->aging_ns, now->fair);
     each_waiting(queue, stand_anew);
 }
 

@@ -33,6 +33,8 @@ struct queue_options {
     size_t room;       /* how many requests may be live at once */
     uint64_t aging_ns; /* 0: no promotion */
     bool fair;
+    const struct tenant_weight *weights; /* the caller's, as long as they are in use */
+    size_t weights_count;
     uint32_t batch_max; /* above 1: requests are grouped by batch_key */
     uint64_t seed;      /* unknown to clients: tenants' names and batch keys are hashed with it */
 };
@@ -54,8 +56,8 @@ struct request_queue {
 
 enum outcome request_queue_init(struct request_queue *queue, const struct queue_options *options);
 void request_queue_free(struct request_queue *queue); /* nothing may be live */
-/* Other numbers from now on (room and batch_max stay); who waits keeps its age. */
-void request_queue_tune(struct request_queue *queue, uint64_t aging_ns, bool fair);
+/* Other numbers from now on: aging_ns, fair and weights; who waits keeps its age. */
+void request_queue_tune(struct request_queue *queue, const struct queue_options *options);
 
 enum outcome request_queue_add(struct request_queue *queue, struct request *request,
                                uint64_t now_ns);

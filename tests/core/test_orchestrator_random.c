@@ -35,6 +35,9 @@ static uint32_t some(uint32_t least, uint32_t most) {
 }
 
 static void random_queue(struct pool_options *options) {
+    static const struct tenant_weight weights[] = {{"a", 3}, {"b", 2}, {"c", 100}};
+    options->queue.weights = weights;
+    options->queue.weights_count = some(0, 3);
     options->queue.capacity = some(1, 40);
     options->queue.reserve = some(0, 4);
     options->queue.aging_ns = chance_percent(&dice, 50) ? 0 : some_ns(CLOCK_MS, 5 * CLOCK_S);
@@ -64,6 +67,7 @@ static struct pool_options random_pool(const char *name) {
     options.slots_max = some(1, STAGE_SLOTS);
     options.slots_min = some(0, options.slots_max);
     options.inflight = chance_percent(&dice, 50) ? 1 : some(1, STAGE_INFLIGHT);
+    options.pick = (enum pick_policy)chance_below(&dice, 3);
     options.staged = chance_percent(&dice, 30) ? 0 : some(0, 16);
     options.scale.policy = (enum scale_policy)chance_below(&dice, 3);
     options.timeouts.load_ns = some_ns(CLOCK_S, 20 * CLOCK_S);
@@ -299,6 +303,7 @@ static void random_actor(void) {
     actor->start_outcome = is_ill(load_ills / 4) ? MEMORY_EXHAUSTED : OK;
     actor->send_outcome = chance_percent(&dice, 2) ? MEMORY_EXHAUSTED : OK;
     actor->full = chance_percent(&dice, 5);
+    actor->stuffed = chance_percent(&dice, 2);
     step_actor(actor);
     events++;
     seen.staged += stage_pool(actor->pool)->staged > 0;
