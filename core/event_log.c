@@ -48,10 +48,16 @@ static void write_transition(const struct happening *happening) {
               LOG_STR(failed ? "error" : NULL, happening->error));
 }
 
+/* A request was buried, or killed again; what an administrator does with it is no warning. */
+static bool is_grave(const struct happening *happening) {
+    bool kicked = strcmp(happening->from, "kicked") == 0;
+    return strcmp(happening->to, "buried") == 0 || (kicked && strcmp(happening->to, "ok") != 0);
+}
+
 static enum log_level level_of(const struct happening *happening) {
     switch (happening->kind) {
     case HAPPENING_ALARM: return LOG_ALERT;
-    case HAPPENING_QUARANTINE: return LOG_WARN;
+    case HAPPENING_QUARANTINE: return is_grave(happening) ? LOG_WARN : LOG_INFO;
     case HAPPENING_BREAKER: return strcmp(happening->to, "open") == 0 ? LOG_WARN : LOG_INFO;
     case HAPPENING_PRESSURE: return strcmp(happening->to, "critical") == 0 ? LOG_WARN : LOG_INFO;
     default: return LOG_INFO;

@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/care.h"
+#include "core/desk.h"
 #include "core/dispatch.h"
 #include "core/life.h"
 #include "core/room.h"
@@ -72,9 +73,16 @@ void orchestrator_free(struct orchestrator *orchestrator) {
 
 void orchestrator_adopt(struct orchestrator *orchestrator, struct pool *pool) {
     pool->events = orchestrator->events;
+    pool->finished = orchestrator->finished;
     pool->governor = &orchestrator->governor;
     pool->holds = &orchestrator->holds[pool->place];
     if (orchestrator->pools_count <= pool->place) orchestrator->pools_count = pool->place + 1;
+}
+
+void orchestrator_remember(struct orchestrator *orchestrator, struct finished *finished) {
+    orchestrator->finished = finished;
+    for (size_t i = 0; i < orchestrator->pools_count; i++)
+        if (orchestrator->pools[i] != NULL) orchestrator->pools[i]->finished = finished;
 }
 
 /* What waits in its quarantine is charged to it, so that goes first. */
@@ -145,7 +153,8 @@ static void on_drain(struct orchestrator *orchestrator, uint64_t until_ns, uint6
 
 void orchestrator_handle(struct orchestrator *orchestrator, const struct event *event,
                          uint64_t now_ns) {
-    bool of_all = event->kind == EVENT_DRAIN || event->kind == EVENT_MEMORY;
+    bool of_all =
+        event->kind == EVENT_DRAIN || event->kind == EVENT_MEMORY || event->kind == EVENT_QUESTION;
     struct pool *pool = of_all ? NULL : orchestrator->pools[event->pool];
     /* A cancel or a wish that comes late: its pool is gone. What else is under way keeps its pool. */
     if (pool == NULL && !of_all) {
@@ -166,6 +175,7 @@ void orchestrator_handle(struct orchestrator *orchestrator, const struct event *
         return;
     case EVENT_SCALE: on_scale(pool, event->slots_min, event->slots_max); return;
     case EVENT_DRAIN: on_drain(orchestrator, event->until_ns, now_ns); return;
+    case EVENT_QUESTION: desk_answer(orchestrator, event->question, now_ns); return;
     }
 }
 

@@ -154,6 +154,7 @@ void pool_answer(struct pool *pool, struct request *request, enum outcome outcom
     request->source = source;
     pool->totals.answered++;
     remember(pool, request, shared, now_ns);
+    if (pool->finished != NULL) finished_add(pool->finished, pool->options->name, request, now_ns);
     pool_tell(pool,
               &(struct pool_news){
                   .kind = outcome == OK ? HAPPENING_REQUEST_COMPLETED : HAPPENING_REQUEST_FAILED,
@@ -173,6 +174,7 @@ void pool_refuse_new(struct pool *pool, struct request *request, enum outcome ou
     request->outcome = outcome;
     request->source = SOURCE_GATEWAY;
     pool->totals.answered++;
+    if (pool->finished != NULL) finished_add(pool->finished, pool->options->name, request, now_ns);
     admission_give_back(&pool->admission, request->tenant);
     request->done(request);
 }

@@ -10,6 +10,7 @@
 #include "core/policy/circuit_breaker.h"
 #include "core/policy/codel.h"
 #include "core/policy/dedup.h"
+#include "core/policy/finished.h"
 #include "core/policy/forecast.h"
 #include "core/policy/health.h"
 #include "core/policy/history.h"
@@ -46,6 +47,7 @@ struct pool {
     struct slot *slots;
     struct transport **transports;    /* one for each slot; set by whoever owns the loop */
     struct event_stream *events;      /* NULL: nobody is told */
+    struct finished *finished;        /* of all pools; NULL: nobody asks later */
     struct memory_governor *governor; /* of all pools */
     struct worker_census census;
     struct request_queue queue;

@@ -1,13 +1,12 @@
 #include "core/work.h"
 
 #include "core/base/clock.h"
+#include "core/burial.h"
 #include "core/dispatch.h"
 #include "core/execution.h"
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* After its own deadline a worker has so long to notice the cancel before it is terminated. */
 #define DEADLINE_GRACE_NS CLOCK_S
@@ -16,9 +15,6 @@
 /* A request that is let in and then ends just too late has cost a run for nothing: what it needs is taken
  * as this part of the wait longer than estimated, and as half a run. */
 #define MARGIN_PART 8
-/* A buried body up to this size is named by its digest: half a millisecond of the loop. */
-#define DIGEST_BYTES ((size_t)4 * 1024 * 1024)
-
 /* --- in ---------------------------------------------------------------------------------------------- */
 
 uint64_t work_needs(const struct pool *pool, const char *tenant, enum priority priority) {
@@ -232,41 +228,11 @@ bool work_replied(struct pool *pool, struct slot *slot, const struct transport_e
 
 /* --- the worker is gone ------------------------------------------------------------------------------ */
 
-static void mark(struct request *request, uint32_t slot, const char *how, uint64_t now_ns) {
-    request->marks++;
-    if (request->evidence == NULL) request->evidence = calloc(1, sizeof *request->evidence);
-    if (request->evidence == NULL) return; /* the mark counts without its evidence */
-    struct request_evidence *evidence = request->evidence;
-    if (evidence->count >= QUARANTINE_MARKS)
-        memmove(evidence->marks, evidence->marks + 1,
-                (QUARANTINE_MARKS - 1) * sizeof evidence->marks[0]);
-    uint32_t at = evidence->count < QUARANTINE_MARKS ? evidence->count : QUARANTINE_MARKS - 1;
-    evidence->marks[at] = (struct quarantine_mark){.at_ns = now_ns, .slot = slot};
-    snprintf(evidence->marks[at].how, sizeof evidence->marks[at].how, "%s", how);
-    evidence->count++;
-}
-
-static void bury(struct pool *pool, struct request *request, uint64_t now_ns) {
-    size_t bytes = request->body != NULL ? request->body->bytes : 0;
-    bool known = request->digest[0] != 0 || request->digest[1] != 0;
-    if (!known && bytes <= DIGEST_BYTES) dedup_digest(request);
-    const struct request_evidence *evidence = request->evidence;
-    quarantine_add(&pool->quarantine, request, evidence != NULL ? evidence->marks : NULL,
-                   evidence != NULL ? evidence->count : 0, now_ns);
-    pool_tell(pool,
-              &(struct pool_news){.kind = HAPPENING_QUARANTINE,
-                                  .slot = &pool->slots[request->slot],
-                                  .request = request,
-                                  .why = request->detail,
-                                  .number = request->marks},
-              now_ns);
-}
-
 static void retry_or_answer(struct pool *pool, struct request *request, bool alone,
                             enum blame blame, const char *what, uint64_t now_ns) {
     uint32_t crashes = pool->options->retry_crashes;
     bool to_blame = blame == BLAME_REQUEST;
-    if (alone && to_blame) mark(request, request->slot, what, now_ns);
+    if (alone && to_blame) burial_mark(request, request->slot, what, now_ns);
     if (!alone) request->solo = true;
     bool again = crashes > 0 && request->marks <= crashes &&
                  request->attempts <= crashes + UNMARKED_ATTEMPTS;
@@ -278,7 +244,7 @@ static void retry_or_answer(struct pool *pool, struct request *request, bool alo
     enum outcome outcome = request->marks >= 2 ? QUARANTINED : WORKER_CRASHED;
     request_explain(request, "%s/%u: %s (attempt %u)", pool->options->name, request->slot, what,
                     request->attempts);
-    if (outcome == QUARANTINED) bury(pool, request, now_ns);
+    if (outcome == QUARANTINED) burial_bury(pool, request, now_ns);
     execution_end(pool, request, outcome, SOURCE_WORKER, now_ns);
 }
 

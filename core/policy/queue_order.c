@@ -90,6 +90,12 @@ static struct tenant_seat *seat_of(struct queue_order *order, const struct reque
     return &tenant->seats[request->effective];
 }
 
+static const struct ranked *line_of(const struct queue_order *order,
+                                    const struct request *request) {
+    const struct tenant *tenant = order->fair ? request->account : &order->everybody;
+    return &tenant->seats[request->effective].line;
+}
+
 static struct heap *turns_of(struct queue_order *order, const struct tenant_seat *seat) {
     return &order->turns[seat->class];
 }
@@ -271,4 +277,17 @@ uint64_t queue_order_ahead(const struct queue_order *order, const char *tenant,
     const struct tenant *account = tenants_find(&order->tenants, tenant);
     uint64_t own = account != NULL ? ranked_count(&account->seats[effective].line) : 0;
     return own + by_turns(order, account, own, effective);
+}
+
+uint64_t queue_order_place(const struct queue_order *order, const struct request *request,
+                           bool newest_first) {
+    uint64_t rank = ranked_rank(&request->in_line);
+    return newest_first ? ranked_count(line_of(order, request)) - rank : rank + 1;
+}
+
+uint64_t queue_order_before(const struct queue_order *order, const struct request *request,
+                            bool newest_first) {
+    uint64_t own = queue_order_place(order, request, newest_first) - 1;
+    if (!order->fair) return own;
+    return own + by_turns(order, request->account, own, request->effective);
 }

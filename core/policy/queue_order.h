@@ -60,6 +60,11 @@ void queue_order_refund(struct queue_order *order, struct request *request);
 void queue_order_settle(struct queue_order *order, struct request *request, uint64_t run_ns,
                         uint64_t now_ns);
 
+/* Its place in its line, 1 is next; and how many of its class go before it, its line's and others'. */
+uint64_t queue_order_place(const struct queue_order *order, const struct request *request,
+                           bool newest_first);
+uint64_t queue_order_before(const struct queue_order *order, const struct request *request,
+                            bool newest_first);
 /* How many of this class go before a newcomer of that tenant; NULL: all of them. */
 uint64_t queue_order_ahead(const struct queue_order *order, const char *tenant,
                            enum priority effective);

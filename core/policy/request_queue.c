@@ -312,8 +312,15 @@ uint64_t request_queue_next_deadline(const struct request_queue *queue) {
 }
 
 uint64_t request_queue_place(const struct request_queue *queue, const struct request *request) {
-    (void)queue;
-    return request->state == REQUEST_QUEUED ? ranked_rank(&request->in_line) + 1 : 0;
+    if (request->state != REQUEST_QUEUED) return 0;
+    return queue_order_place(queue->order, request, queue->newest_first);
+}
+
+uint64_t request_queue_before(const struct request_queue *queue, const struct request *request) {
+    assert(request->state == REQUEST_QUEUED);
+    uint64_t before = queue_order_before(queue->order, request, queue->newest_first);
+    for (int i = 0; i < (int)request->effective; i++) before += queue->by_effective[i];
+    return before;
 }
 
 uint64_t request_queue_ahead(const struct request_queue *queue, const char *tenant,

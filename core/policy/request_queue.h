@@ -112,8 +112,11 @@ struct request *request_queue_find(const struct request_queue *queue, uint64_t i
 struct request *request_queue_expired(const struct request_queue *queue, uint64_t now_ns);
 /* CLOCK_NEVER when no live request has a deadline. */
 uint64_t request_queue_next_deadline(const struct request_queue *queue);
-/* Its place in its tenant's line of its class: 1 is next; 0 when it does not wait. */
+/* Its place in its tenant's line of its class: 1 is next, the newest while newest_first is set; 0 when it
+ * does not wait. */
 uint64_t request_queue_place(const struct request_queue *queue, const struct request *request);
+/* How many requests that wait go to a slot before this one, which waits, as far as can be known now. */
+uint64_t request_queue_before(const struct request_queue *queue, const struct request *request);
 /* How many requests go to a slot before a newcomer of this class and tenant: all of better classes, in
  * its own class its tenant's and the turns of the others meanwhile. tenant NULL: all, the worst case. */
 uint64_t request_queue_ahead(const struct request_queue *queue, const char *tenant,
