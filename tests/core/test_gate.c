@@ -2,6 +2,7 @@
 #include "tests/core/gate_stage.h"
 #include "tests/support/suite.h"
 
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -299,6 +300,40 @@ START_TEST(random_cancels_of_threads_never_lose_or_double_an_answer) {
 }
 END_TEST
 
+static sem_t slept;
+
+/* One round of the loop that takes long, as when the machine is busy elsewhere. */
+static void sleep_once(void *owner) {
+    (void)owner;
+    usleep(100000);
+    sem_post(&slept);
+}
+
+START_TEST(one_long_round_does_not_make_the_state_old) {
+    struct event_feed *feed;
+    pools[0] = echo_pool("echo", 1);
+    open_gate(1);
+    wait_for_state(0, WORKER_READY, 1);
+    sem_init(&slept, 0, 0);
+    ck_assert_int_eq(gate_listen(gate, &feed, HAPPENING_BIT(SLOT), 16, sleep_once, NULL), OK);
+    struct timespec until = limit(); /* a second without work: idle, which a settle finds */
+    ck_assert_int_eq(sem_timedwait(&slept, &until), 0);
+    usleep(20000);
+    uint64_t began_ns = clock_now_ns();
+    ck_assert_int_eq(gate_wish(gate, 0, WISH_PAUSE), OK);
+    enum wish seen;
+    do {
+        const struct snapshot *snapshot = gate_snapshot(gate);
+        seen = snapshot->pools[0].wish;
+        gate_snapshot_release(gate, snapshot);
+        usleep(1000);
+    } while (seen != WISH_PAUSE && clock_now_ns() - began_ns < LIMIT_S * CLOCK_S);
+    ck_assert_uint_lt(clock_now_ns() - began_ns, 700 * CLOCK_MS);
+    event_feed_close(feed);
+    close_gate();
+}
+END_TEST
+
 SUITE("core/gate", 60, a_request_comes_back_with_its_bytes,
       every_size_comes_back_unchanged_from_a_process, every_size_comes_back_unchanged_from_a_thread,
       a_thousand_requests_are_each_answered_once, five_pools_share_one_loop,
@@ -311,4 +346,5 @@ SUITE("core/gate", 60, a_request_comes_back_with_its_bytes,
       a_cold_pool_starts_its_first_worker_on_demand, random_cancels_never_lose_or_double_an_answer,
       threads_and_processes_work_side_by_side, a_cancel_frees_a_cooperative_thread,
       a_thread_that_hangs_is_abandoned_and_replaced, a_thread_that_cannot_load_is_a_failed_spawn,
-      random_cancels_of_threads_never_lose_or_double_an_answer)
+      random_cancels_of_threads_never_lose_or_double_an_answer,
+      one_long_round_does_not_make_the_state_old)
