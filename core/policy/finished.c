@@ -74,21 +74,16 @@ const char *finished_tenant(const struct finished_request *record) {
     return text != NULL ? text + strlen(text) + 1 : "";
 }
 
-static const struct finished_request *nth_newest(const struct finished *finished, uint64_t n,
-                                                 size_t *at) {
-    *at = (size_t)((finished->added - 1 - n) % FINISHED_REQUESTS);
-    return &finished->records[*at];
-}
-
 const struct finished_request *finished_find(const struct finished *finished, uint64_t id,
                                              const char *request_id, uint64_t now_ns) {
-    uint64_t hash = id == 0 ? XXH3_64bits(request_id, strlen(request_id)) : 0;
+    const uint64_t *keys = id != 0 ? finished->ids : finished->hashes;
+    uint64_t key = id != 0 ? id : XXH3_64bits(request_id, strlen(request_id));
     uint64_t kept = finished->added < FINISHED_REQUESTS ? finished->added : FINISHED_REQUESTS;
+    size_t at = (size_t)(finished->added % FINISHED_REQUESTS); /* the newest stands before it */
     for (uint64_t n = 0; n < kept; n++) {
-        size_t at;
-        const struct finished_request *record = nth_newest(finished, n, &at);
-        bool found = id != 0 ? finished->ids[at] == id : finished->hashes[at] == hash;
-        if (!found) continue;
+        at = at > 0 ? at - 1 : FINISHED_REQUESTS - 1;
+        if (keys[at] != key) continue;
+        const struct finished_request *record = &finished->records[at];
         if (now_ns - record->ended_ns > FINISHED_KEPT_NS) return NULL;
         if (id != 0 || strcmp(finished_request_id(record), request_id) == 0) return record;
     }

@@ -91,6 +91,21 @@ START_TEST(ten_thousand_are_kept_whatever_they_are_called) {
 }
 END_TEST
 
+START_TEST(to_remember_one_costs_little) {
+    open_finished();
+    uint64_t began_ns = clock_now_ns();
+    for (uint64_t id = 1; id <= 200000; id++)
+        add(id, "0190b5a0-7a3e-7cc1-8a4e-0123456789ab", "acme", id);
+    double each_ns = (double)(clock_now_ns() - began_ns) / 200000;
+    began_ns = clock_now_ns();
+    for (int i = 0; i < 1000; i++) finished_find(finished, 0, "nobody", 200000);
+    printf("%.0f ns to remember, %.1f us to look in vain\n", each_ns,
+           (double)(clock_now_ns() - began_ns) / 1e6);
+    ck_assert_double_lt(each_ns, 2000);
+    finished_free(finished);
+}
+END_TEST
+
 SUITE("core/finished", 60, what_became_of_one_is_found_by_number_and_by_name,
       of_one_name_the_newest_is_found, after_five_minutes_it_is_forgotten,
-      ten_thousand_are_kept_whatever_they_are_called)
+      ten_thousand_are_kept_whatever_they_are_called, to_remember_one_costs_little)
