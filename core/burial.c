@@ -58,7 +58,8 @@ static void name_it(char name[QUESTION_NAME_BYTES], const char *text) {
     snprintf(name, QUESTION_NAME_BYTES, "%s", text);
 }
 
-static void show(struct buried *out, const struct pool *pool, const struct quarantined *entry) {
+static void show_buried(struct buried *out, const struct pool *pool,
+                        const struct quarantined *entry) {
     const struct request *copy = entry->copy;
     *out = (struct buried){.number = entry->number,
                            .priority = copy->priority,
@@ -84,7 +85,7 @@ static void put_in_order(struct buried_list *list, const struct pool *pool,
     if (at == list->room) return;
     size_t behind = (list->count < list->room ? list->count : list->room - 1) - at;
     memmove(&list->items[at + 1], &list->items[at], behind * sizeof list->items[0]);
-    show(&list->items[at], pool, entry);
+    show_buried(&list->items[at], pool, entry);
     if (list->count < list->room) list->count++;
 }
 
@@ -103,8 +104,8 @@ void burial_list(const struct orchestrator *orchestrator, struct buried_list *li
     }
 }
 
-static struct quarantined *find(struct orchestrator *orchestrator, const struct buried_order *order,
-                                struct pool **out) {
+static struct quarantined *find_buried(struct orchestrator *orchestrator,
+                                       const struct buried_order *order, struct pool **out) {
     for (size_t i = 0; i < orchestrator->listed_count; i++) {
         *out = orchestrator->listed[i];
         struct quarantined *entry = quarantine_find(&(*out)->quarantine, order->number);
@@ -115,8 +116,8 @@ static struct quarantined *find(struct orchestrator *orchestrator, const struct 
 
 /* --- out ------------------------------------------------------------------------------------------------- */
 
-static void tell(struct pool *pool, const struct request *request, const char *from, const char *to,
-                 const char *why, uint64_t now_ns) {
+static void tell_of(struct pool *pool, const struct request *request, const char *from,
+                    const char *to, const char *why, uint64_t now_ns) {
     pool_tell(
         pool,
         &(struct pool_news){
@@ -127,9 +128,9 @@ static void tell(struct pool *pool, const struct request *request, const char *f
 enum outcome burial_delete(struct orchestrator *orchestrator, const struct buried_order *order,
                            uint64_t now_ns) {
     struct pool *pool;
-    struct quarantined *entry = find(orchestrator, order, &pool);
+    struct quarantined *entry = find_buried(orchestrator, order, &pool);
     if (entry == NULL) return NO_SUCH_REQUEST;
-    tell(pool, entry->copy, "buried", "deleted", NULL, now_ns);
+    tell_of(pool, entry->copy, "buried", "deleted", NULL, now_ns);
     quarantine_remove(&pool->quarantine, entry);
     return OK;
 }
@@ -153,7 +154,7 @@ static void on_kicked_done(struct request *request) {
     uint64_t began_ns = request->arrived_ns + request->queue_ns + request->cold_ns;
     uint64_t now_ns = (request->began_ns > 0 ? request->began_ns : began_ns) + request->run_ns;
     struct quarantined *grave = grave_of(pool, request->id);
-    tell(pool, request, "kicked", outcome_code(request->outcome), request->detail, now_ns);
+    tell_of(pool, request, "kicked", outcome_code(request->outcome), request->detail, now_ns);
     if (grave != NULL && has_been_tried(request->outcome))
         quarantine_remove(&pool->quarantine, grave);
     else if (grave != NULL)
@@ -162,8 +163,8 @@ static void on_kicked_done(struct request *request) {
 }
 
 /* As it was, and fresh. */
-static struct request *raise(struct pool *pool, const struct quarantined *entry,
-                             const struct buried_order *order, uint64_t now_ns) {
+static struct request *revive(struct pool *pool, const struct quarantined *entry,
+                              const struct buried_order *order, uint64_t now_ns) {
     const struct request *copy = entry->copy;
     const struct request_texts texts = {.request_id = order->request_id,
                                         .content_type = copy->content_type,
@@ -189,8 +190,8 @@ static struct request *raise(struct pool *pool, const struct quarantined *entry,
     return request;
 }
 
-static enum outcome admit(struct pool *pool, const struct request *copy, uint64_t *retry_after_ns,
-                          uint64_t now_ns) {
+static enum outcome take_permit(struct pool *pool, const struct request *copy,
+                                uint64_t *retry_after_ns, uint64_t now_ns) {
     const struct admission_ask ask = {.priority = copy->priority,
                                       .tenant = copy->tenant,
                                       .deadline_ns = CLOCK_NEVER,
@@ -203,19 +204,19 @@ static enum outcome admit(struct pool *pool, const struct request *copy, uint64_
 enum outcome burial_kick(struct orchestrator *orchestrator, const struct buried_order *order,
                          uint64_t *retry_after_ns, uint64_t now_ns) {
     struct pool *pool;
-    struct quarantined *entry = find(orchestrator, order, &pool);
+    struct quarantined *entry = find_buried(orchestrator, order, &pool);
     if (entry == NULL) return NO_SUCH_REQUEST;
     if (entry->kicked != 0) return ALREADY_EXISTS;
     if (entry->body_bytes > 0 && entry->copy->body == NULL) return PAYLOAD_TOO_LARGE;
-    enum outcome outcome = admit(pool, entry->copy, retry_after_ns, now_ns);
+    enum outcome outcome = take_permit(pool, entry->copy, retry_after_ns, now_ns);
     if (outcome != OK) return outcome;
-    struct request *request = raise(pool, entry, order, now_ns);
+    struct request *request = revive(pool, entry, order, now_ns);
     if (request == NULL) {
         admission_give_back(&pool->admission, entry->copy->tenant);
         return MEMORY_EXHAUSTED;
     }
     entry->kicked = request->id;
-    tell(pool, request, "buried", "kicked", entry->copy->request_id, now_ns);
+    tell_of(pool, request, "buried", "kicked", entry->copy->request_id, now_ns);
     work_submit(pool, request, now_ns);
     return OK;
 }

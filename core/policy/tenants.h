@@ -43,7 +43,7 @@ struct tenant_facts {
     uint32_t waiting, out;
     uint64_t served_ns; /* run time of its finished requests, decayed: halves each 10 s */
     double share;       /* of the run time of all tenants lately, 0 to 1 */
-    uint32_t weight;
+    uint64_t weight;
 };
 
 struct tenants {

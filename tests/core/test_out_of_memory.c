@@ -8,6 +8,7 @@
 #include "core/base/heap.c"
 #include "core/base/names.c"
 #include "core/base/request.c"
+#include "core/burial.c"
 #include "core/policy/dedup.c"
 #include "core/policy/quarantine.c"
 #include "core/policy/queue_groups.c"

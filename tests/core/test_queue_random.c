@@ -320,9 +320,12 @@ static void require_same_facts(void) {
 
 static void require_same_place(int i) {
     uint64_t place = known[i].state == REQUEST_QUEUED;
-    for (int j = 0; place > 0 && j < LIVE; j++)
+    for (int j = 0; place > 0 && j < LIVE; j++) {
+        bool sooner =
+            queue.newest_first ? known[j].rank > known[i].rank : known[j].rank < known[i].rank;
         place += known[j].state == REQUEST_QUEUED && line_of(j) == line_of(i) &&
-                 known[j].class == known[i].class && known[j].rank < known[i].rank;
+                 known[j].class == known[i].class && sooner;
+    }
     if (!is_over(i)) require(request_queue_place(&queue, &requests[i]) == place);
 }
 
