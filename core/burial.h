@@ -1,12 +1,12 @@
 /* burial - requests that killed too many workers: put aside with their evidence, listed, run again.
  * thread: the pool loop.
  * owns:   a request that was kicked, until its done: nobody waits for it.
- * fails:  as question.h says. */
+ * fails:  as buried.h says. */
 #ifndef CORE_BURIAL_H
 #define CORE_BURIAL_H
 
+#include "core/buried.h"
 #include "core/orchestrator.h"
-#include "core/question.h"
 
 /* A worker died in this slot while it alone had it. */
 void burial_mark(struct request *request, uint32_t slot, const char *how, uint64_t now_ns);

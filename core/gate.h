@@ -7,6 +7,7 @@
 #define CORE_GATE_H
 
 #include "core/base/request.h"
+#include "core/buried.h"
 #include "core/event_stream.h"
 #include "core/policy/pool_options.h"
 #include "core/question.h"
@@ -89,7 +90,7 @@ void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_caus
 enum outcome gate_wish(struct gate *gate, uint32_t pool, enum wish wish);
 enum outcome gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max);
 
-/* Questions (question.h): on OK `answered` will be called once, on the pool loop, perhaps before this
+/* Questions (question.h, buried.h): on OK `answered` will be called once, on the pool loop, perhaps before this
  * returns. QUEUE_FULL (QUESTIONS_MOST are under way) and SHUTTING_DOWN: it never will. */
 enum outcome gate_look(struct gate *gate, struct look *look);
 /* Stops it, as if its client had asked: what it finds is what it leaves behind. */

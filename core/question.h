@@ -7,7 +7,6 @@
 #define CORE_QUESTION_H
 
 #include "core/base/request.h"
-#include "core/policy/quarantine.h"
 
 #define QUESTIONS_MOST      256 /* under way at once */
 #define QUESTION_NAME_BYTES 132
@@ -36,8 +35,9 @@ struct question {
 #define LOOK_BLOCKS(X)                                                                             \
     X(NOTHING, "")                                                                                 \
     X(SLOTS, "slots")                                                                              \
-    X(LOADING, "loading") X(BREAKER, "breaker") X(PAUSE, "pause") X(MEMORY, "memory")              \
-        X(BACKOFF, "backoff") X(BATCH, "batch")
+    X(LOADING, "loading")                                                                          \
+    X(BREAKER, "breaker") X(PAUSE, "pause") X(MEMORY, "memory") X(BACKOFF, "backoff")              \
+        X(BATCH, "batch")
 
 enum look_state {
 #define LOOK_STATE_NAME(name, text) LOOK_##name,
@@ -69,38 +69,6 @@ struct look {
     uint32_t attempts;
     bool shared; /* it follows an identical one, and stands where that stands */
     char request_id[QUESTION_NAME_BYTES], pool[64], tenant[QUESTION_NAME_BYTES];
-};
-
-struct buried {
-    uint64_t number; /* names it */
-    char request_id[QUESTION_NAME_BYTES], pool[64], tenant[QUESTION_NAME_BYTES];
-    enum priority priority;
-    uint64_t buried_ns, body_bytes, digest[2]; /* digest zero: the body was too large for one */
-    bool body_kept, kicked;                    /* kicked: it runs again now */
-    uint32_t attempts, marks_count;
-    struct quarantine_mark marks[QUARANTINE_MARKS]; /* the last of them, oldest first */
-};
-
-/* By rising number; always OK. */
-struct buried_list {
-    struct question question;
-    const char *pool, *for_tenant; /* NULL: of all */
-    uint64_t after;                /* those with higher numbers */
-    struct buried *items;
-    size_t room;
-
-    size_t count;
-    bool more;
-};
-
-/* NO_SUCH_REQUEST. A kick also: ALREADY_EXISTS (it runs again already), PAYLOAD_TOO_LARGE (its body was not
- * kept), MEMORY_EXHAUSTED, and every refusal of gate_submit: it stays buried then. */
-struct buried_order {
-    struct question question;
-    uint64_t number;
-    const char *for_tenant; /* NULL: whosever it is */
-    const char *request_id; /* of a kick: the fresh request's */
-    uint64_t id;            /* the same as a number, by the gate */
 };
 
 #endif

@@ -1,5 +1,5 @@
 /* burial: requests that killed their workers are listed, deleted and run again; on virtual time. */
-#include "core/question.h"
+#include "core/buried.h"
 #include "tests/core/scene.h"
 #include "tests/support/suite.h"
 
