@@ -36,8 +36,8 @@ struct question {
     X(NOTHING, "")                                                                                 \
     X(SLOTS, "slots")                                                                              \
     X(LOADING, "loading")                                                                          \
-    X(BREAKER, "breaker") X(PAUSE, "pause") X(MEMORY, "memory") X(BACKOFF, "backoff")              \
-        X(BATCH, "batch")
+    X(BREAKER, "breaker")                                                                          \
+    X(PAUSE, "pause") X(MEMORY, "memory") X(BACKOFF, "backoff") X(BATCH, "batch")
 
 enum look_state {
 #define LOOK_STATE_NAME(name, text) LOOK_##name,
