@@ -72,9 +72,10 @@ START_TEST(tenants_are_listed_with_what_they_have) {
     arrange();
     pool.tenants_count = 2;
     pool.tenants_live = 40;
-    pool.tenants[0] =
-        (struct tenant_snapshot){.name = "alice", .waiting = 7, .out = 2, .share = 0.75, .weight = 3};
-    pool.tenants[1] = (struct tenant_snapshot){.name = "", .waiting = 1, .share = 0.25, .weight = 1};
+    pool.tenants[0] = (struct tenant_snapshot){
+        .name = "alice", .waiting = 7, .out = 2, .share = 0.75, .weight = 3};
+    pool.tenants[1] =
+        (struct tenant_snapshot){.name = "", .waiting = 1, .share = 0.25, .weight = 1};
     json_t *queue = json_object_get(pool_now(), "queue");
     is(queue, "tenants",
        "{\"alice\":{\"waiting\":7,\"running\":2,\"share\":0.75,\"weight\":3},"
