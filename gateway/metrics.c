@@ -1,7 +1,9 @@
 #include "gateway/metrics.h"
 
+#include "gateway/edge/reason.h"
 #include "gateway/tenant_list.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,6 +24,7 @@ struct row {
 
 struct metrics {
     _Atomic int64_t connections[FRONTEND_COUNT];
+    _Atomic uint64_t edge_closed[FRONTEND_COUNT][EDGE_REASON_COUNT];
     struct lag lag[FRONTEND_COUNT];
     _Atomic(struct row *) rows[ROW_BUCKETS]; /* by name; they only ever grow at their head */
     struct row *nameless;
@@ -100,6 +103,11 @@ void metrics_answered(struct metrics *metrics, const char *pool, enum frontend f
 
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change) {
     atomic_fetch_add_explicit(&metrics->connections[frontend], change, memory_order_relaxed);
+}
+
+void metrics_edge_closed(struct metrics *metrics, enum frontend frontend, unsigned reason) {
+    assert(reason < EDGE_REASON_COUNT);
+    atomic_fetch_add_explicit(&metrics->edge_closed[frontend][reason], 1, memory_order_relaxed);
 }
 
 void metrics_loop_lag(struct metrics *metrics, enum frontend frontend, uint64_t lag_ns) {
@@ -408,6 +416,16 @@ static void write_loops(struct metrics *metrics, const struct snapshot *snapshot
             (double)snapshot->loop_lag_max_ns / 1e9);
 }
 
+static void write_edge(struct metrics *metrics, FILE *out) {
+    family(out, "edge_closed_total", "counter", "Connections that the edge ended, by why.");
+    for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
+        for (int reason = 0; reason < EDGE_REASON_COUNT; reason++)
+            fprintf(out,
+                    "poolgate_edge_closed_total{frontend=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                    frontend_names[frontend], edge_reason_name((enum edge_reason)reason),
+                    atomic_load(&metrics->edge_closed[frontend][reason]));
+}
+
 void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FILE *out) {
     write_requests(metrics, out);
     write_queues(snapshot, out);
@@ -428,6 +446,7 @@ void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FIL
     for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
         fprintf(out, "poolgate_connections{frontend=\"%s\"} %" PRId64 "\n",
                 frontend_names[frontend], atomic_load(&metrics->connections[frontend]));
+    write_edge(metrics, out);
     family(out, "build_info", "gauge", "The version that runs; always 1.");
     fprintf(out, "poolgate_build_info{version=\"%s\"} 1\n", POOLGATE_VERSION);
 }

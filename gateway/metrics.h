@@ -1,5 +1,5 @@
 /* metrics - what the front ends count, and the page that Prometheus reads.
- * thread: answered, connections and loop_lag from any thread; write from any, one page at a time each.
+ * thread: answered, connections, edge_closed and loop_lag from any thread; write from any, one page at a time each.
  * owns:   its counters.
  * fails:  metrics_open: MEMORY_EXHAUSTED. Counting never fails and never waits. */
 #ifndef GATEWAY_METRICS_H
@@ -28,6 +28,8 @@ void metrics_close(struct metrics *metrics); /* NULL is allowed */
 void metrics_answered(struct metrics *metrics, const char *pool, enum frontend frontend,
                       enum outcome outcome);
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change);
+/* The edge has ended a connection; reason is an enum edge_reason. */
+void metrics_edge_closed(struct metrics *metrics, enum frontend frontend, unsigned reason);
 /* One turn of a front end's loop kept it from looking at its events for so long. */
 void metrics_loop_lag(struct metrics *metrics, enum frontend frontend, uint64_t lag_ns);
 
