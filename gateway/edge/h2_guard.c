@@ -2,21 +2,22 @@
  * asked for, so that what a flood needs is never there and what an honest client needs always is.
  *
  *   verdict        at once  a second  earned by                      why this much
- *   RAPID_RESET        500       400  1 a stream that was answered   a client that cancels 200 calls a second
- *   MADE_RESET         200       100  -                              the server resets what breaks the protocol
- *   HEADER_BLOCK     1 MiB     1 MiB  -                              bytes of blocks beyond 4 KiB each
- *   SETTINGS            32        16  1 ACK for each of the server's windows that are adapted
- *   PING               100        10  1 a DATA or HEADERS of the server; ACKs as above
- *                                                                    keepalive; a measurement each round trip
- *   WINDOW_UPDATE      256       100  4 and 1 a KiB of the server's DATA, 4 a stream
- *                                                                    one or two for each DATA that was read
- *   PRIORITY           128        50  1 a stream                     the tree that browsers' libraries announce
- *   EMPTY_DATA         128        50  2 a stream                     the end of a call, sent by itself
- *   STREAMS             64        50  -                              HEADERS for a stream that is not new
+ *   RAPID_RESET        500       400  1 a stream that was answered   a client that cancels 200 a second
+ *   MADE_RESET         200       100  -                              a stream that breaks the protocol
+ *   HEADER_BLOCK     1 MiB     1 MiB  -                              of the bytes beyond 4 KiB of a block
+ *   SETTINGS            32        16  an ACK: one of the server's    windows that are adapted
+ *   PING               100        10  1 a DATA or HEADERS of the     keepalive; a measurement for each
+ *                                     server; ACKs as above          round trip
+ *   WINDOW_UPDATE      256       100  4 and 1 a KiB of the server's  one or two for each DATA that
+ *                                     DATA, 4 a stream               was read
+ *   PRIORITY           128        50  1 a stream                     the tree of browsers' libraries
+ *   EMPTY_DATA         128        50  2 a stream                     a call's end, sent by itself
+ *   STREAMS             64        50  -                              HEADERS of a stream that is not new
  *   UNKNOWN_FRAME      100        50  1 a stream                     extensions; GOAWAY
  *
- * Never more than so: a header block of 32 KiB in 8 CONTINUATIONs, 40 settings in a frame, 128 streams at a
- * time or what the server allows if that is more, 1,024 streams in all before its SETTINGS are acknowledged. */
+ * Never more than so: a header block of 32 KiB and 8 CONTINUATIONs, 40 settings in a frame, 128 streams
+ * at a time or what the server allows if that is more, 1,024 streams in all before its SETTINGS are
+ * acknowledged. docs/edge.md has this table too. */
 #include "gateway/edge/h2_guard.h"
 
 #include "core/base/clock.h"
