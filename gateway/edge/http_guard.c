@@ -208,13 +208,8 @@ static bool at_colon(struct http_guard *guard) {
     return pass(guard, VALUE);
 }
 
+/* Where the name ended: its characters are taken in a run. */
 static bool in_name(struct http_guard *guard, unsigned char c) {
-    if (token[c]) {
-        /* As long as the room for it is longer than each of ours. */
-        if (guard->name_bytes < HTTP_GUARD_NAME_BYTES)
-            guard->name[guard->name_bytes++] = (char)(c | 0x20);
-        return true;
-    }
     if (c == ':') return at_colon(guard);
     if (blank(c)) return refuse(guard, HTTP_GUARD_FIELD, "a field has a blank before its colon");
     return refuse(guard, HTTP_GUARD_FIELD, "a field's name has characters that names cannot have");
@@ -432,13 +427,24 @@ static uint32_t header_room(const struct http_guard *guard) {
     return (guard->trailer ? TRAILER_BYTES : HTTP_GUARD_HEADER_BYTES) - guard->header_bytes;
 }
 
-static size_t plain_run(const struct http_guard *guard, const unsigned char *bytes, size_t count) {
+/* Of a name that is longer than each of ours its begin is enough. */
+static size_t name_run(struct http_guard *guard, const unsigned char *bytes, size_t count) {
+    size_t run = 0, at = guard->name_bytes;
+    for (; run < count && token[bytes[run]]; run++)
+        if (at < HTTP_GUARD_NAME_BYTES) guard->name[at++] = (char)(bytes[run] | 0x20);
+    guard->name_bytes = (uint8_t)at;
+    return run;
+}
+
+static size_t header_run(struct http_guard *guard, const unsigned char *bytes, size_t count) {
     if (count > header_room(guard)) count = header_room(guard);
     size_t run = 0;
+    if (guard->state == NAME) run = name_run(guard, bytes, count);
     if (guard->state == TARGET)
         while (run < count && target_byte(bytes[run])) run++;
-    else if (guard->state == VALUE && guard->kind == OTHER)
+    if (guard->state == VALUE && guard->kind == OTHER)
         while (run < count && value_byte(bytes[run])) run++;
+    guard->header_bytes += (uint32_t)run;
     return run;
 }
 
@@ -468,9 +474,7 @@ size_t http_guard_see(struct http_guard *guard, const char *bytes, size_t count)
             at += body_run(guard, count - at);
             continue;
         }
-        const size_t run = in_header(guard) ? plain_run(guard, text + at, count - at) : 0;
-        guard->header_bytes += (uint32_t)run;
-        at += run;
+        if (in_header(guard)) at += header_run(guard, text + at, count - at);
         if (at < count && step(guard, text[at])) at++;
     }
     return at;
