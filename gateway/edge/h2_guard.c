@@ -224,7 +224,9 @@ static enum h2_guard_verdict see_fixed(struct h2_guard *guard, const struct fram
 
 static enum h2_guard_verdict see_client(struct h2_guard *guard, const struct frame *frame,
                                         uint64_t now_ns) {
-    if (frame->bytes > guard->max_frame) return H2_GUARD_FRAME_SIZE;
+    /* Larger ones are announced for the sake of DATA; header blocks have their own bound. */
+    const bool large = frame->type == DATA || frame->type == HEADERS || frame->type == CONTINUATION;
+    if (frame->bytes > (large ? guard->max_frame : DEFAULT_FRAME)) return H2_GUARD_FRAME_SIZE;
     if (!guard->settled && (frame->type != SETTINGS || (frame->flags & ACK) != 0))
         return H2_GUARD_PREFACE;
     guard->settled = true;

@@ -410,6 +410,10 @@ START_TEST(frames_larger_than_announced_are_ended) {
     require(client(HEADERS, END_HEADERS, 1, 50) && client(DATA, 0, 1, 1 << 20));
     ck_assert(!client(DATA, 0, 1, (1 << 20) + 1));
     verdict_is(H2_GUARD_FRAME_SIZE);
+    open_connection();
+    announce(5, 1 << 20);
+    ck_assert(!client(GOAWAY, 0, 0, 16385)); /* what is not DATA has no use for that */
+    verdict_is(H2_GUARD_FRAME_SIZE);
 }
 END_TEST
 
