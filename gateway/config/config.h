@@ -32,7 +32,7 @@ struct tls_config {
 };
 
 enum half_close { HALF_CLOSE_CANCEL, HALF_CLOSE_KEEP };
-enum http_guard { GUARD_STANDARD, GUARD_STRICT };
+enum guard_level { GUARD_STANDARD, GUARD_STRICT };
 enum sandbox { SANDBOX_NONE, SANDBOX_STANDARD, SANDBOX_STRICT };
 enum trust { TRUST_DEFAULT, TRUST_YES, TRUST_NO };
 
@@ -56,7 +56,7 @@ struct config {
         uint32_t max_connections;
         uint64_t header_timeout_ns;
         enum half_close half_close;
-        enum http_guard guard;
+        enum guard_level guard;
         struct text_list trusted_proxies, origins;
         struct tls_config tls;
     } http;
