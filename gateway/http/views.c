@@ -7,6 +7,7 @@
 #include "gateway/http/exchange.h"
 #include "gateway/http/reply.h"
 #include "gateway/http/state.h"
+#include "gateway/self_dial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
