@@ -19,6 +19,7 @@
 #define CLOSE_NS         CLOCK_S          /* for what is still under way to clients */
 #define PROBE_TIMEOUT_NS (700 * CLOCK_MS) /* with a tick less than a second: probes speak at once */
 #define PACE_WINDOW_NS   (5 * CLOCK_S)
+#define IDLE_SLACK_NS    (20 * CLOCK_MS) /* the kernel's clock is coarse */
 #define OWN_PLACES       4
 #define H2_GREETING      (24 + 9) /* the preface and the head of the first frame, SETTINGS */
 #define H2_GREETING_MOST 1024
@@ -82,7 +83,8 @@ static void judge_paced(struct edge *edge, uint64_t now_ns) {
  * have said so: it may have the same time once more. */
 static void look_at_idle(struct edge *edge, struct edge_client *client, uint64_t now_ns) {
     uint64_t silent_ns = pace_silent_ms(client->fd) * CLOCK_MS;
-    bool spoke = silent_ns + 20 * CLOCK_MS < edge->options.header_timeout_ns;
+    uint64_t idle_ns = now_ns - client->wait.due_ns + edge->patience.lengths_ns[PATIENCE_IDLE];
+    bool spoke = silent_ns + IDLE_SLACK_NS < idle_ns;
     if (client->suspect) {
         ending_end(edge, client, EDGE_HEADER_TIMEOUT);
         return;

@@ -291,7 +291,7 @@ static const struct mistake program_mistakes[] = {
                                        "127.0.0.1:8080, allowed is an address of its own for each"},
     {"http: {lisen: 127.0.0.1:80}",
      "poolgate.yaml:2: http.lisen: unknown key (did you mean listen?), allowed here: listen, "
-     "max_body, max_connections, header_timeout, min_rate, half_close, guard, trusted_proxies, "
+     "max_body, max_connections, max_per_address, header_timeout, min_rate, half_close, guard, trusted_proxies, "
      "origins, tls"},
     {"htpp: {}", "poolgate.yaml:2: htpp: unknown key (did you mean http?), allowed here: http, "
                  "grpc, admin, auth, memory, jobs, trace, drain, log, chaos, pools"},
@@ -299,7 +299,7 @@ static const struct mistake program_mistakes[] = {
      "poolgate.yaml:2: http.listen: has a dot in it, allowed are maps within maps"},
     {"http: 7",
      "poolgate.yaml:2: http: \"7\" is not a map, allowed here: listen, max_body, max_connections, "
-     "header_timeout, min_rate, half_close, guard, trusted_proxies, origins, tls"},
+     "max_per_address, header_timeout, min_rate, half_close, guard, trusted_proxies, origins, tls"},
     {"http: {max_body: 4GiB}", "poolgate.yaml:2: http.max_body: \"4GiB\" is out of range, allowed "
                                "is a size such as 64MiB, from 1B to 4294967295B"},
     {"http: {max_body: 64MB}", "poolgate.yaml:2: http.max_body: \"64MB\" is not a size, allowed is "
@@ -333,9 +333,9 @@ static const struct mistake program_mistakes[] = {
      "of origins such as [https://example.org]"},
     {"http: {origins: [[]]}", "poolgate.yaml:2: http.origins: a list does not fit into the list, "
                               "allowed is a list of origins such as [https://example.org]"},
-    {"http: {trusted_proxies: [10.0.0.1]}",
-     "poolgate.yaml:2: http.trusted_proxies: forwarded addresses are not available in this "
-     "version, allowed is nothing"},
+    {"http: {trusted_proxies: [10.0.0.1/8]}",
+     "poolgate.yaml:2: http.trusted_proxies: \"10.0.0.1/8\" does not fit into the list, allowed is a list of "
+     "addresses and networks such as [10.0.0.0/8]"},
     {"http: {tls: {cert: a.pem}}", "poolgate.yaml:2: http.tls.cert: TLS is not available in this "
                                    "version and plain text would be unsafe, allowed is nothing"},
     {"http: {tls: yes}",
@@ -524,7 +524,7 @@ START_TEST(all_mistakes_are_told_in_one_go) {
         "- {capability: x}\n",
         ARRAY("POOLGATE_LOG_LEVEL=loud"), ARRAY("pools.a.slots.max=none"),
         "poolgate.yaml:1: http.lisen: unknown key (did you mean listen?), allowed here: listen, "
-        "max_body, max_connections, header_timeout, min_rate, half_close, guard, trusted_proxies, "
+        "max_body, max_connections, max_per_address, header_timeout, min_rate, half_close, guard, trusted_proxies, "
         "origins, tls\n"
         "poolgate.yaml:1: http.max_body: \"5GiB\" is out of range, allowed is a size such as "
         "64MiB, from 1B to 4294967295B\n"
@@ -863,8 +863,8 @@ END_TEST
 static const struct mistake setting_mistakes[] = {
     {"http.lisen=127.0.0.1:1",
      "--set: http.lisen: unknown key (did you mean listen?), allowed here: listen, max_body, "
-     "max_connections, header_timeout, min_rate, half_close, guard, trusted_proxies, origins, "
-     "tls\n"},
+     "max_connections, max_per_address, header_timeout, min_rate, half_close, guard, "
+     "trusted_proxies, origins, tls\n"},
     {"pools.a.slots.mx=3", "--set: pools.a.slots.mx: unknown key (did you mean max?), allowed "
                            "here: min, max, inflight, staged, cpus\n"},
     {"pools.b.slots.max=3", "--set: pools.b.slots.max: no such pool (did you mean a?), allowed "
@@ -885,8 +885,6 @@ static const struct mistake setting_mistakes[] = {
                             "number from 1 to 1024\n"},
     {"pools.a.slots.min=5", "--set: pools.a.slots.min: slots.min (5) is above slots.max (4), "
                             "allowed is at most the same\n"},
-    {"http.guard=strict",
-     "--set: http.guard: strict is not available in this version, allowed is standard\n"},
     {"http.listen=0.0.0.0:1",
      "--set: http.listen: 0.0.0.0:1 can be reached from other machines and nobody would be asked "
      "for a key, allowed is a loopback address, or auth.allow_anonymous: true\n"},
