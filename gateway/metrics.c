@@ -22,6 +22,8 @@ struct row {
 
 struct metrics {
     _Atomic int64_t connections[FRONTEND_COUNT];
+    _Atomic int64_t tls_expiry[FRONTEND_COUNT]; /* 0: no TLS */
+    _Atomic uint64_t tls_failures[FRONTEND_COUNT];
     struct lag lag[FRONTEND_COUNT];
     _Atomic(struct row *) rows[ROW_BUCKETS]; /* by name; they only ever grow at their head */
     struct row *nameless;
@@ -100,6 +102,14 @@ void metrics_answered(struct metrics *metrics, const char *pool, enum frontend f
 
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change) {
     atomic_fetch_add_explicit(&metrics->connections[frontend], change, memory_order_relaxed);
+}
+
+void metrics_tls_expiry(struct metrics *metrics, enum frontend frontend, int64_t not_after) {
+    atomic_store(&metrics->tls_expiry[frontend], not_after);
+}
+
+void metrics_tls_reload_failed(struct metrics *metrics, enum frontend frontend) {
+    atomic_fetch_add(&metrics->tls_failures[frontend], 1);
 }
 
 void metrics_loop_lag(struct metrics *metrics, enum frontend frontend, uint64_t lag_ns) {
@@ -408,6 +418,25 @@ static void write_loops(struct metrics *metrics, const struct snapshot *snapshot
             (double)snapshot->loop_lag_max_ns / 1e9);
 }
 
+/* Of front ends with TLS alone. */
+static void write_certificates(struct metrics *metrics, FILE *out) {
+    bool shown = false;
+    for (int i = 0; i < FRONTEND_COUNT; i++) shown |= atomic_load(&metrics->tls_expiry[i]) != 0;
+    if (!shown) return;
+    family(out, "tls_certificate_expiry_seconds", "gauge",
+           "Until when the front end's certificate is valid, as seconds since 1970.");
+    for (int i = 0; i < FRONTEND_COUNT; i++)
+        if (atomic_load(&metrics->tls_expiry[i]) != 0)
+            fprintf(out, "poolgate_tls_certificate_expiry_seconds{frontend=\"%s\"} %" PRId64 "\n",
+                    frontend_names[i], atomic_load(&metrics->tls_expiry[i]));
+    family(out, "tls_reload_failures_total", "counter",
+           "Certificates that could not be read again: the old one is shown.");
+    for (int i = 0; i < FRONTEND_COUNT; i++)
+        if (atomic_load(&metrics->tls_expiry[i]) != 0)
+            fprintf(out, "poolgate_tls_reload_failures_total{frontend=\"%s\"} %" PRIu64 "\n",
+                    frontend_names[i], atomic_load(&metrics->tls_failures[i]));
+}
+
 void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FILE *out) {
     write_requests(metrics, out);
     write_queues(snapshot, out);
@@ -428,6 +457,7 @@ void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FIL
     for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
         fprintf(out, "poolgate_connections{frontend=\"%s\"} %" PRId64 "\n",
                 frontend_names[frontend], atomic_load(&metrics->connections[frontend]));
+    write_certificates(metrics, out);
     family(out, "build_info", "gauge", "The version that runs; always 1.");
     fprintf(out, "poolgate_build_info{version=\"%s\"} 1\n", POOLGATE_VERSION);
 }
