@@ -73,7 +73,8 @@ class Node:
             ["node", str(HERE / "grpc" / "driver.js"), address(gateway), str(ROOT / "protos" / "gateway.proto"),
              *map(str, tls)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "NODE_PATH": str(node_packages())})
+            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "NODE_NO_WARNINGS": "1",
+                 "NODE_PATH": str(node_packages())})
         threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self):
