@@ -1,7 +1,9 @@
 #include "gateway/metrics.h"
 
+#include "gateway/edge/reason.h"
 #include "gateway/tenant_list.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@ struct metrics {
     _Atomic int64_t connections[FRONTEND_COUNT];
     _Atomic int64_t tls_expiry[FRONTEND_COUNT]; /* 0: no TLS */
     _Atomic uint64_t tls_failures[FRONTEND_COUNT];
+    _Atomic uint64_t edge_closed[FRONTEND_COUNT][EDGE_REASON_COUNT];
     struct lag lag[FRONTEND_COUNT];
     _Atomic(struct row *) rows[ROW_BUCKETS]; /* by name; they only ever grow at their head */
     struct row *nameless;
@@ -110,6 +113,11 @@ void metrics_tls_expiry(struct metrics *metrics, enum frontend frontend, int64_t
 
 void metrics_tls_reload_failed(struct metrics *metrics, enum frontend frontend) {
     atomic_fetch_add(&metrics->tls_failures[frontend], 1);
+}
+
+void metrics_edge_closed(struct metrics *metrics, enum frontend frontend, unsigned reason) {
+    assert(reason < EDGE_REASON_COUNT);
+    atomic_fetch_add_explicit(&metrics->edge_closed[frontend][reason], 1, memory_order_relaxed);
 }
 
 void metrics_loop_lag(struct metrics *metrics, enum frontend frontend, uint64_t lag_ns) {
@@ -437,6 +445,15 @@ static void write_certificates(struct metrics *metrics, FILE *out) {
                     frontend_names[i], atomic_load(&metrics->tls_failures[i]));
 }
 
+static void write_edge(struct metrics *metrics, FILE *out) {
+    family(out, "edge_closed_total", "counter", "Connections that the edge ended, by why.");
+    for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
+        for (int reason = 0; reason < EDGE_REASON_COUNT; reason++)
+            fprintf(out, "poolgate_edge_closed_total{frontend=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                    frontend_names[frontend], edge_reason_name((enum edge_reason)reason),
+                    atomic_load(&metrics->edge_closed[frontend][reason]));
+}
+
 void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FILE *out) {
     write_requests(metrics, out);
     write_queues(snapshot, out);
@@ -458,6 +475,7 @@ void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FIL
         fprintf(out, "poolgate_connections{frontend=\"%s\"} %" PRId64 "\n",
                 frontend_names[frontend], atomic_load(&metrics->connections[frontend]));
     write_certificates(metrics, out);
+    write_edge(metrics, out);
     family(out, "build_info", "gauge", "The version that runs; always 1.");
     fprintf(out, "poolgate_build_info{version=\"%s\"} 1\n", POOLGATE_VERSION);
 }

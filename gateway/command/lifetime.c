@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "gateway/self_dial.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -181,6 +182,7 @@ void lifetime_run(const struct lifetime_parts *parts) {
     uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
     uint64_t began_ns = clock_now_ns(), until_ns = clock_add(began_ns, timeout_ns);
     uint64_t grace_until_ns = clock_add(began_ns, grace_ns < timeout_ns ? grace_ns : timeout_ns);
+    self_dial_close();
     http_server_drain(http);
     rpc_server_drain(rpc);
     log_event(LOG_INFO, "not ready", LOG_UINT("grace_ms", grace_ns / CLOCK_MS));

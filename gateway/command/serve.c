@@ -9,6 +9,7 @@
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 #include "gateway/memory_limit.h"
+#include "gateway/self_dial.h"
 #include "workers/host/thread_host.h"
 
 #include <assert.h>
@@ -171,6 +172,17 @@ static uint32_t abandoned_threads(struct gate *gate) {
     return abandoned;
 }
 
+/* Without it the gateway serves as well, and nobody would be better off if it did not. */
+static void open_self_dial(const struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    const struct self_dial_port http = {.address = http_server_address(gateway->http),
+                                        .tls = config->http.tls.cert != NULL};
+    const struct self_dial_port grpc = {.address = rpc_server_address(gateway->rpc),
+                                        .tls = config->grpc.tls.cert != NULL};
+    if (self_dial_open(&http, &grpc) != OK)
+        log_event(LOG_WARN, "nobody dials our own ports: out of threads or descriptors");
+}
+
 static int serve(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     signal(SIGPIPE, SIG_IGN);
@@ -188,6 +200,7 @@ static int serve(struct gateway *gateway) {
               LOG_STR("grpc", rpc_server_address(gateway->rpc)),
               LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
               LOG_INT("pid", getpid()));
+    open_self_dial(gateway);
     const struct lifetime_parts parts = {.gate = gateway->gate,
                                          .http = gateway->http,
                                          .rpc = gateway->rpc,

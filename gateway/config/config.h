@@ -33,7 +33,7 @@ struct tls_config {
 };
 
 enum half_close { HALF_CLOSE_CANCEL, HALF_CLOSE_KEEP };
-enum http_guard { GUARD_STANDARD, GUARD_STRICT };
+enum guard_level { GUARD_STANDARD, GUARD_STRICT };
 enum sandbox { SANDBOX_NONE, SANDBOX_STANDARD, SANDBOX_STRICT };
 enum trust { TRUST_DEFAULT, TRUST_YES, TRUST_NO };
 
@@ -54,10 +54,10 @@ struct config {
     struct {
         struct listen_address listen;
         uint64_t max_body, min_rate;
-        uint32_t max_connections;
+        uint32_t max_connections, max_per_address;
         uint64_t header_timeout_ns;
         enum half_close half_close;
-        enum http_guard guard;
+        enum guard_level guard; /* not given: strict unless http.listen is loopback */
         struct text_list trusted_proxies, origins;
         struct tls_config tls;
     } http;

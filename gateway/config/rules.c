@@ -10,7 +10,6 @@
 
 #define NO_KEYS    "keys are not available in this version and nobody would be asked for one"
 #define NO_ADMIN   "administration is not available in this version"
-#define NO_PROXIES "forwarded addresses are not available in this version"
 #define NOTHING    ", allowed is nothing"
 
 /* A value that is understood but cannot be had: it would be unsafe to go on as if it were not
@@ -21,11 +20,8 @@ static const struct unavailable {
     const char *value; /* NULL: anything but nothing */
     const char *why;
 } unavailable[] = {
-    {&schema_program, "http.trusted_proxies", NULL, NO_PROXIES NOTHING},
     {&schema_program, "auth.keys_file", NULL, NO_KEYS NOTHING},
     {&schema_program, "admin.listen", NULL, NO_ADMIN NOTHING},
-    {&schema_program, "http.guard", "strict",
-     "is not available in this version, allowed is standard"},
     {&schema_pool, "sandbox", "strict", "is not available in this version, allowed is standard"},
 };
 
@@ -246,6 +242,8 @@ static enum outcome derive_chaos(struct draft *draft, const struct pair *faults)
 }
 
 enum outcome rules_derive(struct draft *draft) {
+    if (!scope_setting(&draft->scope, "http.guard")->given && !draft->config->http.listen.loopback)
+        draft->config->http.guard = GUARD_STRICT;
     for (size_t i = 0; i < draft->pools_count; i++) {
         struct pool_config *pool = &draft->pools[i]->config;
         struct pool_options *core = &pool->core;

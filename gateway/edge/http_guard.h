@@ -10,30 +10,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HTTP_GUARD_HEADER_BYTES 32768 /* the request line, the fields, the empty line */
+#define HTTP_GUARD_FIELDS       100
+#define HTTP_GUARD_NAME_BYTES   24 /* of a method; of a field that matters here */
+
 enum http_guard_verdict {
     HTTP_GUARD_CLEAN,
     HTTP_GUARD_LINE,    /* the request line: method, target or version */
     HTTP_GUARD_FIELD,   /* a field's name or value: folded, NUL, control byte, space before colon */
     HTTP_GUARD_NEWLINE, /* a bare CR or LF */
-    HTTP_GUARD_FRAMING, /* the length is ambiguous: repeated, listed, signed, with a coding, of HTTP/1.0 */
+    HTTP_GUARD_FRAMING, /* the length is ambiguous: repeated, listed, signed, with a coding, of
+                           HTTP/1.0; or it is not clear which host is meant */
     HTTP_GUARD_CHUNK,   /* a chunk's size, extension, end, or a trailer */
     HTTP_GUARD_TOO_LONG /* the header block, or a line of a chunk */
 };
 
 struct http_guard {
     uint64_t requests; /* that have passed whole */
-    bool between;      /* no byte of a further request has passed */
+    bool between;      /* no byte of a further request has passed, save an empty line before it */
     enum http_guard_verdict verdict;
     const char *flaw; /* a sentence for the client; NULL while clean */
 
     /* Its own. */
-    int state;
-    uint64_t left;
-    uint32_t header_bytes, line_bytes, fields;
-    char name[24], value[24];
-    uint8_t name_bytes, value_bytes;
-    uint8_t lengths, codings, hosts;
-    bool chunked, version_1_0, digits_seen;
+    uint8_t state, kind, part; /* of the message; of the field; of the field's value */
+    uint8_t name_bytes, matched;
+    bool emptied, chunked, sized, hosted, version_1_0, trailer;
+    uint16_t line_bytes, fields;
+    uint32_t header_bytes;
+    uint64_t left; /* of the body, or of the chunk */
+    char name[HTTP_GUARD_NAME_BYTES];
 };
 
 void http_guard_init(struct http_guard *guard);

@@ -1,6 +1,7 @@
 #include "gateway/http/exchange.h"
 
 #include "core/base/clock.h"
+#include "gateway/http/forwarded.h"
 #include "gateway/http/path.h"
 #include "gateway/http/reply.h"
 
@@ -81,7 +82,6 @@ static struct exchange *exchange_new(struct front *front, struct MHD_Connection 
     exchange->arrived_ns = clock_now_ns();
     exchange->invoke.pool = GATE_NO_POOL;
     exchange->client->owner = exchange;
-    edge_heard(exchange->client);
     front->exchanges++;
     front->reading++;
     return exchange;
@@ -94,6 +94,11 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
     if (exchange == NULL) return MHD_NO;
     *context = exchange;
     headers_read(&exchange->headers, connection);
+    const struct hygiene *hygiene = &exchange->headers.hygiene;
+    bool body = hygiene->content_length > 0 || hygiene->encodings > 0;
+    edge_phase(front->edge, exchange->client, body ? EDGE_SENDING : EDGE_WORKING);
+    exchange->address = forwarded_client(front->edge, &exchange->client->address,
+                                         exchange->headers.forwarded_for);
     choose_id(exchange);
     const struct start_line start = {method, target, version};
     const char *flaw;
@@ -133,6 +138,7 @@ enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_
 enum MHD_Result exchange_continue(struct exchange *exchange) {
     if (exchange->phase == EXCHANGE_ANSWERED) return exchange->handler->answered(exchange);
     assert(exchange->phase == EXCHANGE_READING);
+    edge_phase(exchange->front->edge, exchange->client, EDGE_WORKING);
     if (exchange->refusal.outcome == OK) return exchange->handler->complete(exchange);
     if (exchange->refusal.outcome == PAYLOAD_TOO_LARGE) exchange->close = true;
     return reply_refusal(exchange);
@@ -142,9 +148,12 @@ void exchange_end(struct exchange *exchange) {
     assert(exchange->phase != EXCHANGE_WAITING);
     if (exchange->handler != NULL && exchange->handler->end != NULL)
         exchange->handler->end(exchange);
-    live_requests_remove(&exchange->front->live, &exchange->live);
-    exchange->client->owner = NULL;
-    exchange->front->exchanges--;
-    if (exchange->phase == EXCHANGE_READING) exchange->front->reading--;
+    struct front *front = exchange->front;
+    struct edge_client *client = exchange->client;
+    live_requests_remove(&front->live, &exchange->live);
+    client->owner = NULL;
+    front->exchanges--;
+    if (exchange->phase == EXCHANGE_READING) front->reading--;
     free(exchange);
+    edge_phase(front->edge, client, EDGE_BETWEEN);
 }

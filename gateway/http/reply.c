@@ -15,6 +15,7 @@ enum MHD_Result reply_queue(struct exchange *exchange, unsigned status,
     if (exchange->phase == EXCHANGE_READING) exchange->front->reading--;
     exchange->phase = EXCHANGE_REPLIED;
     if (response == NULL) return MHD_NO;
+    edge_phase(exchange->front->edge, exchange->client, EDGE_TAKING);
     MHD_add_response_header(response, "X-Request-Id", exchange->live.id);
     if (exchange->close || atomic_load_explicit(&exchange->front->draining, memory_order_relaxed))
         MHD_add_response_header(response, "Connection", "close");
