@@ -149,8 +149,10 @@ enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_op
     }
     library_open();
     start_server(server);
-    const struct door_options door = {
-        .server = server->server, .metrics = options->metrics, .config = options->config};
+    const struct door_options door = {.server = server->server,
+                                      .metrics = options->metrics,
+                                      .config = options->config,
+                                      .tls = options->tls};
     outcome = door_open(&server->front.door, &door);
     if (outcome != OK) {
         int error = errno;
