@@ -10,10 +10,10 @@ import subprocess
 import threading
 import time
 
-from certificates import Papers, SecureGateway, openssl
-from gateway import Gateway, echo, request_bytes
+from certificates import Papers, SecureGateway
+from gateway import Gateway, echo, request_bytes, sanitizer_options
 from grpc_node import NOT_FOUND, Node
-from support import ROOT, build, check, equal, eventually, main, patient, test
+from support import build, check, equal, eventually, main, patient, test
 
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9)
 GONE = (ssl.SSLError, ConnectionError, BrokenPipeError)
@@ -22,7 +22,8 @@ GONE = (ssl.SSLError, ConnectionError, BrokenPipeError)
 def poolgate(gateway, *arguments, me=None, data=b""):
     paper = ["--cert", me.cert, "--key", me.key] if me else []
     return subprocess.run([str(build.program), *arguments, "--ca", str(gateway.authority.cert), *map(str, paper)],
-                          input=data, capture_output=True, timeout=patient(30), check=False)
+                          input=data, capture_output=True, timeout=patient(30), check=False,
+                          env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), **sanitizer_options()})
 
 
 def seconds_until_closed(connection, within):
@@ -110,7 +111,7 @@ def our_own_commands_speak_tls():
             url = f"https://localhost:{gateway.port}"
             run = poolgate(gateway, "invoke", "echo", "--url", url, me=me, data=b"hello")
             equal((run.returncode, run.stdout), (0, b"hello"), f"invoke over HTTP ({run.stderr})")
-            run = poolgate(gateway, "invoke", "echo", "--grpc", "--url", f"https://localhost:{gateway.grpc_port}",
+            run = poolgate(gateway, "invoke", "echo", "--grpc", "--url", f"https://127.0.0.1:{gateway.grpc_port}",
                            me=me, data=b"hello")
             equal((run.returncode, run.stdout), (0, b"hello"), f"invoke over gRPC ({run.stderr})")
             gateway.sent += 2
