@@ -79,6 +79,26 @@ def a_large_body_goes_both_ways():
 
 
 @test
+def a_reader_that_dawdles_gets_every_byte():
+    with Papers() as papers, SecureGateway([echo()], papers) as gateway:
+        body = os.urandom(8 << 20)
+        plain = socket.socket()
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.settimeout(patient(30))
+        plain.connect((gateway.host, gateway.port))
+        with gateway.context().wrap_socket(plain, server_hostname="localhost") as connection:
+            connection.sendall(gateway.raw_post("echo", body))
+            answer = bytearray()
+            while piece := connection.recv(7919):
+                answer += piece
+                if len(answer) % 16 == 0:
+                    time.sleep(0.002)
+        head, _, rest = bytes(answer).partition(b"\r\n\r\n")
+        check(head.startswith(b"HTTP/1.1 200"), f"the status: {head[:60]}")
+        check(rest == body, f"{len(rest)} of {len(body)} bytes came back as they were")
+
+
+@test
 def a_connection_is_kept_alive_and_ended_with_a_goodbye():
     with Papers() as papers, SecureGateway([echo()], papers) as gateway:
         with gateway.secure() as connection:
