@@ -24,6 +24,7 @@ bench: all            ## poolgate beside nginx, HAProxy and tesseract: a table o
 	@tests/bench/run $(BUILD)
 
 battery: all          ## overload, fairness, deadlines, broken workers against their pass numbers: build/battery.json
+	@scripts/deps battery
 	@tests/battery/run $(BUILD)
 
 run: all              ## serve in the foreground until Ctrl-C

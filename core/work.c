@@ -142,7 +142,8 @@ static void answer_error(struct pool *pool, struct slot *slot, struct request *r
     static const enum outcome outcomes[] = {[WORKER_SAID_FAILED] = WORKER_ERROR,
                                             [WORKER_SAID_INVALID] = INVALID_REQUEST,
                                             [WORKER_SAID_UNSUPPORTED] = UNSUPPORTED_MEDIA_TYPE,
-                                            [WORKER_SAID_CANCELLED] = CANCELLED};
+                                            [WORKER_SAID_CANCELLED] = CANCELLED,
+                                            [WORKER_ANSWER_LOST] = MEMORY_EXHAUSTED};
     request_explain(request, "%s", event->text);
     bool failed = event->error == WORKER_SAID_FAILED;
     if (failed) {
@@ -150,7 +151,8 @@ static void answer_error(struct pool *pool, struct slot *slot, struct request *r
         slot_blame(slot, event->text);
     }
     dispatch_verdict(pool, request, failed ? BREAKER_FAILURE : BREAKER_NEUTRAL, now_ns);
-    execution_end(pool, request, outcomes[event->error], SOURCE_WORKER, now_ns);
+    execution_end(pool, request, outcomes[event->error],
+                  event->error == WORKER_ANSWER_LOST ? SOURCE_GATEWAY : SOURCE_WORKER, now_ns);
 }
 
 static void answer_reply(struct pool *pool, struct request *request,

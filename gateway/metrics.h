@@ -28,6 +28,10 @@ void metrics_close(struct metrics *metrics); /* NULL is allowed */
 void metrics_answered(struct metrics *metrics, const char *pool, enum frontend frontend,
                       enum outcome outcome);
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change);
+/* Until when the certificate that a front end shows is valid, in seconds of the wall clock; before the first
+ * it has none. */
+void metrics_tls_expiry(struct metrics *metrics, enum frontend frontend, int64_t not_after);
+void metrics_tls_reload_failed(struct metrics *metrics, enum frontend frontend);
 /* The edge has ended a connection; reason is an enum edge_reason. */
 void metrics_edge_closed(struct metrics *metrics, enum frontend frontend, unsigned reason);
 /* One turn of a front end's loop kept it from looking at its events for so long. */

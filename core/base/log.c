@@ -1,6 +1,7 @@
 #include "core/base/log.h"
 
 #include "core/base/clock.h"
+#include "core/base/utf8.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,8 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE_BYTES 2048
-#define RING_LINES 1024
+#define LINE_BYTES    2048
+#define RING_LINES    1024
+#define ROOM_MS       50
+#define LAST_WORDS_NS CLOCK_S
 /* Texts stop here and further fields are left out, so that a cut line still closes its quotes. */
 #define CLOSING_BYTES 64
 
@@ -33,6 +36,7 @@ static struct {
     enum log_format format;
     _Atomic int level;
     _Atomic uint64_t dropped;
+    _Atomic uint64_t give_up_ns; /* from then on a descriptor that takes nothing is left */
 } journal = {.lock = PTHREAD_MUTEX_INITIALIZER, .arrived = PTHREAD_COND_INITIALIZER};
 
 static const char *const level_names[] = {"debug", "info", "warn", "error", "alert"};
@@ -66,35 +70,20 @@ static void add(struct builder *builder, const char *text) {
     add_bytes(builder, text, strlen(text));
 }
 
-/* The length of the UTF-8 character at text (RFC 3629), 0 when it is none or a control character. */
-static size_t utf8_length(const unsigned char *text) {
-    size_t length = text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : 2;
-    if (text[0] < 0xc2 || text[0] > 0xf4) return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80) return 0;
-    bool overlong = (text[0] == 0xe0 && text[1] < 0xa0) || (text[0] == 0xf0 && text[1] < 0x90);
-    bool beyond = (text[0] == 0xed && text[1] > 0x9f) || (text[0] == 0xf4 && text[1] > 0x8f);
-    bool control = text[0] == 0xc2 && text[1] < 0xa0;
-    return overlong || beyond || control ? 0 : length;
-}
-
+/* What is not text, and control characters, are escaped byte by byte: a line stays valid whatever is
+ * written. */
 static void add_escaped(struct builder *builder, const char *text) {
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++) {
-        char escaped[8];
+    char escaped[8];
+    for (size_t left = strnlen(text, LINE_BYTES), bytes; left > 0; text += bytes, left -= bytes) {
         if (builder->line->bytes > LINE_BYTES - CLOSING_BYTES) return;
-        if (*c == '"' || *c == '\\') {
-            escaped[0] = '\\';
-            escaped[1] = (char)*c;
-            add_bytes(builder, escaped, 2);
-        } else if (*c >= 0x80 && utf8_length(c) > 0) {
-            add_bytes(builder, (const char *)c, utf8_length(c));
-            c += utf8_length(c) - 1;
-        } else if (*c < 0x20 || *c >= 0x7f) {
-            /* A control character, or a byte that is no text: a line stays valid whatever is written. */
-            snprintf(escaped, sizeof escaped, "\\u%04x", *c);
+        bytes = utf8_length(text, left);
+        if (bytes == 0 || utf8_is_control(text)) {
+            bytes = 1;
+            snprintf(escaped, sizeof escaped, "\\u%04x", (unsigned char)*text);
             add(builder, escaped);
         } else {
-            add_bytes(builder, (const char *)c, 1);
+            if (*text == '"' || *text == '\\') add(builder, "\\");
+            add_bytes(builder, text, bytes);
         }
     }
 }
@@ -186,15 +175,26 @@ void log_fields(enum log_level level, const char *message, const struct log_fiel
 
 /* --- the writer ------------------------------------------------------------------------------ */
 
+/* A pipe that nobody reads must not hold up the end. Where there is room in a pipe there is room for a whole
+ * line, so a write after this does not block, whatever the descriptor's mode. */
+static bool wait_for_room(void) {
+    struct pollfd room = {.fd = journal.fd, .events = POLLOUT};
+    while (poll(&room, 1, ROOM_MS) <= 0)
+        if (clock_now_ns() >= atomic_load(&journal.give_up_ns)) return false;
+    return true;
+}
+
 static void write_line(const struct line *line) {
     size_t done = 0;
     while (done < line->bytes) {
+        if (!wait_for_room()) {
+            atomic_fetch_add(&journal.dropped, 1);
+            return;
+        }
         ssize_t written = write(journal.fd, line->text + done, line->bytes - done);
         if (written > 0) {
             done += (size_t)written;
-        } else if (written < 0 && errno == EAGAIN) {
-            poll(&(struct pollfd){.fd = journal.fd, .events = POLLOUT}, 1, 1000);
-        } else if (written < 0 && errno != EINTR) {
+        } else if (written < 0 && errno != EINTR && errno != EAGAIN) {
             atomic_fetch_add(&journal.dropped, 1);
             return;
         }
@@ -230,6 +230,7 @@ enum outcome log_open(int fd, enum log_level level, enum log_format format) {
     journal.first = journal.count = 0;
     journal.stopping = false;
     atomic_store(&journal.level, (int)level);
+    atomic_store(&journal.give_up_ns, CLOCK_NEVER);
     if (pthread_create(&journal.writer, NULL, write_lines, NULL) != 0) {
         free(journal.lines);
         journal.lines = NULL;
@@ -249,6 +250,7 @@ void log_close(void) {
     }
     journal.running = false;
     journal.stopping = true;
+    atomic_store(&journal.give_up_ns, clock_now_ns() + LAST_WORDS_NS);
     pthread_cond_signal(&journal.arrived);
     pthread_mutex_unlock(&journal.lock);
     pthread_join(journal.writer, NULL);

@@ -36,7 +36,8 @@ struct log_field {
 
 /* Starts the writer thread on descriptor fd. Before it, and after log_close, lines go nowhere. */
 enum outcome log_open(int fd, enum log_level level, enum log_format format);
-void log_close(void); /* writes what is waiting, then stops the writer */
+/* Writes what is waiting, then stops the writer. What nobody takes within a second is dropped. */
+void log_close(void);
 void log_set_level(enum log_level level);
 /* Fields without a key are skipped. Lines are cut at 2,048 bytes. */
 void log_fields(enum log_level level, const char *message, const struct log_field *fields,

@@ -16,6 +16,9 @@
     X(NO_SUCH_JOB, "no_such_job", "There is no such job")                                          \
     X(NOT_FOUND, "not_found", "There is nothing at this path")                                     \
     X(METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here")                  \
+    X(NOT_IMPLEMENTED, "not_implemented", "The gateway does not know this")                        \
+    X(URI_TOO_LONG, "uri_too_long", "The request target is too long")                              \
+    X(HEADERS_TOO_LARGE, "headers_too_large", "The request has too many or too long headers")      \
     X(UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The content type is not supported")       \
     X(ALREADY_EXISTS, "already_exists", "The first request with this key still runs")              \
     X(IDEMPOTENCY_MISMATCH, "idempotency_mismatch", "The key was used with another body")          \

@@ -194,8 +194,9 @@ static bool take_reply(struct connection *connection) {
     if (step == REPLY_RECORD_BROKEN) break_off(connection, why);
     if (step != REPLY_RECORD_READ) return false;
     struct talk *talk = connection->options.talk;
-    bool kept = record.kind == REPLY_RECORD_REPLY
-                    ? talk_reply(talk, record.id, &record.reply)
+    bool kept = record.kind == REPLY_RECORD_REPLY ? talk_reply(talk, record.id, &record.reply)
+                : record.kind == REPLY_RECORD_LOST
+                    ? talk_lost(talk, record.id)
                     : talk_error(talk, record.id, record.error, record.text);
     if (!kept) break_off(connection, talk->why);
     return kept;
@@ -374,7 +375,6 @@ static enum outcome open_rings(struct connection *connection) {
     uv_poll_init(options->loop, &connection->bell_poll, options->bell);
     connection->bell_poll.data = connection;
     connection->open_handles++;
-    uv_poll_start(&connection->bell_poll, UV_READABLE, on_bell);
     return OK;
 }
 
@@ -394,11 +394,16 @@ enum outcome connection_open(struct connection **out, const struct connection_op
     uv_poll_init(options->loop, &connection->socket_poll, options->socket);
     connection->socket_poll.data = connection;
     connection->open_handles++;
+    *out = connection;
+    return OK;
+}
+
+void connection_begin(struct connection *connection) {
+    const struct connection_options *options = &connection->options;
     options->talk->fn = on_talk;
     options->talk->owner = connection;
     watch_socket(connection, false);
-    *out = connection;
-    return OK;
+    if (options->rings != NULL) uv_poll_start(&connection->bell_poll, UV_READABLE, on_bell);
 }
 
 static void handle_closed(uv_handle_t *handle) {

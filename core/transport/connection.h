@@ -36,7 +36,10 @@ struct connection_options {
     void *owner;
 };
 
+/* Has all the memory that it needs. Nothing is read before connection_begin, which cannot fail: the worker
+ * exists now. */
 enum outcome connection_open(struct connection **out, const struct connection_options *options);
+void connection_begin(struct connection *connection);
 /* One batch, all of it or nothing. */
 enum outcome connection_send(struct connection *connection, struct request *const *requests,
                              size_t count, uint64_t now_ns);

@@ -1,5 +1,7 @@
 #include "core/transport/envelope.h"
 
+#include "core/base/utf8.h"
+
 #include "protos/worker.pb-c.h"
 
 #include <stdlib.h>
@@ -77,33 +79,6 @@ void envelope_free(struct ProtobufCMessage *message) {
     if (message != NULL) protobuf_c_message_free_unpacked(message, &allocator);
 }
 
-/* Bytes of the character at text (RFC 3629), 0 if it is none; text ends with NUL. */
-static size_t character_bytes(const uint8_t *text) {
-    static const struct {
-        uint8_t first_min, first_max, second_min, second_max;
-        size_t bytes;
-    } forms[] = {
-        {0x01, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
-        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
-    };
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (text[0] < forms[i].first_min || text[0] > forms[i].first_max) continue;
-        if (forms[i].bytes == 1) return 1;
-        if (text[1] < forms[i].second_min || text[1] > forms[i].second_max) return 0;
-        for (size_t k = 2; k < forms[i].bytes; k++)
-            if ((text[k] & 0xc0) != 0x80) return 0;
-        return forms[i].bytes;
-    }
-    return 0;
-}
-
-/* C0, DEL and C1. */
-static bool is_control(const uint8_t *character) {
-    return character[0] < 0x20 || character[0] == 0x7f ||
-           (character[0] == 0xc2 && character[1] < 0xa0);
-}
-
 bool envelope_name_valid(const char *name) {
     if (name == NULL) return false;
     size_t bytes = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-");
@@ -112,31 +87,26 @@ bool envelope_name_valid(const char *name) {
 
 bool envelope_value_valid(const char *value) {
     if (value == NULL) return false;
-    const uint8_t *text = (const uint8_t *)value;
-    size_t at = 0;
-    while (text[at] != '\0') {
-        size_t bytes = character_bytes(text + at);
-        if (bytes == 0 || is_control(text + at)) return false;
-        at += bytes;
-        if (at > ENVELOPE_VALUE_BYTES) return false;
+    size_t left = strnlen(value, ENVELOPE_VALUE_BYTES + 1);
+    if (left > ENVELOPE_VALUE_BYTES) return false;
+    for (size_t bytes; left > 0; value += bytes, left -= bytes) {
+        bytes = utf8_length(value, left);
+        if (bytes == 0 || utf8_is_control(value)) return false;
     }
     return true;
 }
 
 void envelope_text_clean(char out[ENVELOPE_TEXT_BYTES + 1], const char *text) {
-    const uint8_t *in = (const uint8_t *)(text != NULL ? text : "");
     size_t have = 0;
-    while (*in != '\0') {
-        size_t bytes = character_bytes(in);
-        bool replaced = bytes == 0 || (is_control(in) && *in != '\n' && *in != '\t');
+    if (text == NULL) text = "";
+    for (size_t left = strlen(text), bytes; left > 0; text += bytes, left -= bytes) {
+        bytes = utf8_length(text, left);
+        bool replaced = bytes == 0 || (utf8_is_control(text) && *text != '\n' && *text != '\t');
         size_t room = replaced ? 1 : bytes;
         if (have + room > ENVELOPE_TEXT_BYTES) break;
-        if (replaced)
-            out[have] = '?';
-        else
-            memcpy(out + have, in, bytes);
+        memcpy(out + have, replaced ? "?" : text, room);
         have += room;
-        in += bytes > 0 ? bytes : 1;
+        if (bytes == 0) bytes = 1;
     }
     out[have] = '\0';
 }

@@ -44,15 +44,16 @@ struct process {
     struct talk talk;
     char name[96]; /* POOL/N */
     struct launch launch;
-    struct run *run;   /* NULL: none under way, or still being started */
-    struct run *ended; /* while its end is reported: what it had not taken can be taken back */
+    struct run *run;      /* NULL: none under way, or still being started */
+    struct run *starting; /* it has no process yet */
+    struct run *ended;    /* while its end is reported: what it had not taken can be taken back */
     struct spawn_job start, measure;
     struct {
         int log, socket, bell;
         struct ring_pair *rings;
     } ours;           /* our ends, while it is being started */
     bool takes_rings; /* it is a plug-in under our own host */
-    bool starting, measuring, closing;
+    bool measuring, closing;
     int signal_at_start; /* came while it was being started; 0: none */
 };
 
@@ -164,9 +165,11 @@ static void on_exit_seen(uv_poll_t *poll, int status, int events) {
 
 /* --- starting ------------------------------------------------------------------------------------------------ */
 
-static void run_open(struct process *process) {
+/* Before there is a child: one that exists must not be lost for want of memory. The connection has the
+ * socket, the bell and the rings from here on. */
+static enum outcome run_make(struct process *process) {
     struct run *run = calloc(1, sizeof *run);
-    assert(run != NULL); /* a few hundred bytes, and a child that must not be lost */
+    if (run == NULL) return MEMORY_EXHAUSTED;
     struct connection_options options = {.loop = process->loop,
                                          .talk = &process->talk,
                                          .socket = process->ours.socket,
@@ -177,12 +180,26 @@ static void run_open(struct process *process) {
                                          .fn = on_event,
                                          .over = on_socket_over,
                                          .owner = run};
-    enum outcome outcome = connection_open(&run->connection, &options);
-    assert(outcome == OK); /* likewise */
+    if (connection_open(&run->connection, &options) != OK) {
+        free(run);
+        return MEMORY_EXHAUSTED;
+    }
     run->process = process;
+    run->log = process->ours.log;
+    process->starting = run;
+    return OK;
+}
+
+static void run_drop(struct run *run) {
+    connection_close(run->connection);
+    close(run->log);
+    free(run);
+}
+
+static void run_begin(struct run *run) {
+    struct process *process = run->process;
     run->pid = process->start.pid;
     run->pidfd = process->start.pidfd;
-    run->log = process->ours.log;
     worker_log_init(&run->log_lines, process->name);
     run->log_lines.pid = run->pid;
     uv_poll_init(process->loop, &run->log_poll, run->log);
@@ -191,6 +208,7 @@ static void run_open(struct process *process) {
     run->open_handles = 2;
     uv_poll_start(&run->log_poll, UV_READABLE, on_log);
     uv_poll_start(&run->exit_poll, UV_READABLE, on_exit_seen);
+    connection_begin(run->connection);
     process->run = run;
 }
 
@@ -215,10 +233,11 @@ static void close_our_ends(struct process *process) {
 
 static void on_started(struct spawn_job *job) {
     struct process *process = job->owner;
-    process->starting = false;
+    struct run *run = process->starting;
+    process->starting = NULL;
     close_childs_ends(job);
     if (job->error != 0) {
-        close_our_ends(process);
+        run_drop(run);
         char text[160];
         snprintf(text, sizeof text, "%s: %s", job->program, strerror(job->error));
         report(process, (struct transport_event){.kind = TRANSPORT_EXITED,
@@ -226,7 +245,7 @@ static void on_started(struct spawn_job *job) {
                                                  .text = text});
         return;
     }
-    run_open(process);
+    run_begin(run);
     if (process->signal_at_start != 0) kill(-process->run->pid, process->signal_at_start);
     report(process, (struct transport_event){.kind = TRANSPORT_STARTED, .pid = process->run->pid});
 }
@@ -277,9 +296,13 @@ static bool open_ends(struct process *process) {
 
 static enum outcome process_start(struct transport *transport) {
     struct process *process = (struct process *)transport;
-    assert(process->run == NULL && !process->starting);
+    assert(process->run == NULL && process->starting == NULL);
     if (!open_ends(process)) return SPAWN_FAILED;
-    process->starting = true;
+    if (run_make(process) != OK) {
+        close_our_ends(process);
+        close_childs_ends(&process->start);
+        return SPAWN_FAILED;
+    }
     process->signal_at_start = 0;
     launch_count(&process->launch);
     spawner_submit(process->spawner, &process->start);
@@ -322,7 +345,7 @@ static void process_shutdown(struct transport *transport) {
 
 static void process_signal(struct transport *transport, int signal_number) {
     struct process *process = (struct process *)transport;
-    if (process->starting) process->signal_at_start = signal_number;
+    if (process->starting != NULL) process->signal_at_start = signal_number;
     /* Until it is reaped (then run is NULL) the number is its own. */
     if (process->run != NULL) kill(-process->run->pid, signal_number);
 }
@@ -355,7 +378,7 @@ static void process_measure(struct transport *transport) {
 
 static void process_close(struct transport *transport) {
     struct process *process = (struct process *)transport;
-    assert(process->run == NULL && process->ended == NULL && !process->starting);
+    assert(process->run == NULL && process->ended == NULL && process->starting == NULL);
     process->closing = true;
     if (!process->measuring) process_free(process);
 }

@@ -96,7 +96,7 @@ enum reply_record_step reply_record_read(struct ring_reader *reader, struct repl
         !(keep_payload(&out->reply, reader, sizeof head + head.text_bytes, head.payload_bytes) &&
           keep_texts(&out->reply, texts, head.pairs, scratch + head.text_bytes))) {
         reply_free(&out->reply);
-        return broken(why, "out of memory for a reply");
+        out->kind = REPLY_RECORD_LOST;
     }
     ring_skip(reader, sizeof head + head.text_bytes + head.payload_bytes);
     return REPLY_RECORD_READ;

@@ -1,7 +1,8 @@
 /* reply_record - one whole answer in the ring of replies: a head, texts, a payload.
  * thread: reading on the pool loop, writing on the worker's compute thread.
  * owns:   a reply that was read is the caller's.
- * fails:  REPLY_RECORD_BROKEN, with a constant text: the head makes no sense, or there is no memory.
+ * fails:  REPLY_RECORD_BROKEN, with a constant text: the head makes no sense. Where there is no memory for
+ *         a reply, it is taken out of the ring and its kind is LOST.
  *         RING_FULL and RING_BROKEN as ring_write.
  *
  * A head is looked at on a private copy, and everything else is copied out under lengths from that copy.
@@ -17,7 +18,8 @@
 
 enum reply_record_kind {
     REPLY_RECORD_REPLY = 1, /* texts: content type, then name and value of each pair */
-    REPLY_RECORD_ERROR = 2  /* texts: the message; no payload */
+    REPLY_RECORD_ERROR = 2, /* texts: the message; no payload */
+    REPLY_RECORD_LOST = 3   /* never in a ring */
 };
 
 /* Lies at a multiple of RING_GRAIN; then text_bytes of texts, each with its NUL; then the payload. */

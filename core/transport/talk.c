@@ -355,6 +355,15 @@ bool talk_error(struct talk *talk, uint64_t id, uint32_t kind, const char *text)
     return answer_may_come(talk, id) && report_error(talk, id, kind, text);
 }
 
+bool talk_lost(struct talk *talk, uint64_t id) {
+    if (!answer_may_come(talk, id)) return false;
+    emit(talk, (struct transport_event){.kind = TRANSPORT_ERROR,
+                                        .id = id,
+                                        .error = WORKER_ANSWER_LOST,
+                                        .text = "there was no memory to keep its answer"});
+    return true;
+}
+
 static bool on_hello(struct talk *talk, struct outbox *outbox,
                      const Poolgate__Worker__V1__Hello *hello) {
     if (talk->greeted) return broken(talk, "a second hello");

@@ -41,6 +41,7 @@ bool talk_frame(struct talk *talk, struct wire_reader *reader, int memfd, struct
 bool talk_reply(struct talk *talk, uint64_t id, struct reply *reply);
 /* kind: a number as in the Error envelope; text: of any bytes. */
 bool talk_error(struct talk *talk, uint64_t id, uint32_t kind, const char *text);
+bool talk_lost(struct talk *talk, uint64_t id); /* there was no memory for its answer */
 
 /* A REQUEST frame that is ready to go, one way or the other. */
 struct talk_frame {

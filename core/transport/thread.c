@@ -172,6 +172,7 @@ static enum outcome thread_start(struct transport *transport) {
     if (start == NULL) return MEMORY_EXHAUSTED;
     if (!open_ends(thread, start, &options)) goto no_ends;
     if (connection_open(&thread->connection, &options) != OK) goto no_connection;
+    connection_begin(thread->connection);
     if (launch(start)) return OK;
     connection_close(thread->connection);
     thread->connection = NULL;

@@ -25,12 +25,14 @@ enum transport_event_kind {
     TRANSPORT_EXITED    /* it is gone and reaped: exit_kind, exit_value, text; nothing follows */
 };
 
-/* How a worker says that a request went wrong. */
+/* How a worker says that a request went wrong; or ANSWER_LOST: it was done, and there was no memory here to
+ * keep the answer. */
 enum transport_error {
     WORKER_SAID_FAILED,
     WORKER_SAID_INVALID,
     WORKER_SAID_UNSUPPORTED,
-    WORKER_SAID_CANCELLED
+    WORKER_SAID_CANCELLED,
+    WORKER_ANSWER_LOST
 };
 
 enum exit_kind {

@@ -54,6 +54,22 @@ static const char *gateway_url(const struct client *client) {
     return url != NULL && url[0] != '\0' ? url : DEFAULT_URL;
 }
 
+void client_tls_option(struct client_tls *tls, int option, const char *value) {
+    switch (option) {
+    case 'A': tls->ca = value; break;
+    case 'C': tls->cert = value; break;
+    case 'K': tls->key = value; break;
+    default: break;
+    }
+}
+
+static void set_tls(CURL *curl, const struct client_tls *tls) {
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (tls->ca != NULL) curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca);
+    if (tls->cert != NULL) curl_easy_setopt(curl, CURLOPT_SSLCERT, tls->cert);
+    if (tls->key != NULL) curl_easy_setopt(curl, CURLOPT_SSLKEY, tls->key);
+}
+
 static CURLcode perform(struct transfer *transfer, const char *url, struct curl_slist *headers) {
     CURL *curl = transfer->curl;
     const struct client *client = transfer->client;
@@ -64,6 +80,7 @@ static CURLcode perform(struct transfer *transfer, const char *url, struct curl_
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    set_tls(curl, &client->tls);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "poolgate/" POOLGATE_VERSION);
     if (client->body != NULL) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);
@@ -101,7 +118,7 @@ bool client_send(struct client *client) {
 
 void client_explain(const struct client *client, FILE *out) {
     const char *text = client->text != NULL ? client->text : "";
-    json_t *problem = json_loads(text, 0, NULL);
+    json_t *problem = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     const char *code = json_string_value(json_object_get(problem, "code"));
     const char *detail = json_string_value(json_object_get(problem, "detail"));
     json_t *retry = json_object_get(problem, "retry_after_ms");

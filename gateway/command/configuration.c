@@ -34,6 +34,7 @@ enum outcome configuration_read(const struct configuration *configuration, struc
         .environment = (const char *const *)environ,
         .settings = (const char *const *)configuration->settings,
         .allow_chaos = configuration->allow_chaos,
+        .files_unseen = configuration->files_unseen,
     };
     return config_load(out, &source, errors);
 }

@@ -11,6 +11,7 @@ struct configuration {
     const char *file;
     const char **settings; /* of --set; NULL-terminated */
     bool allow_chaos;
+    bool files_unseen;     /* as in struct config_source */
     struct config *config; /* set by configuration_load */
 };
 

@@ -35,7 +35,8 @@ void lifetime_block_signals(void) {
 struct lifetime {
     int signals, drained;
     struct reconfigure *reconfigure; /* NULL once it is too late */
-    bool ends, said_late;
+    struct certificates *certificates;
+    bool ends, said_late, hung_up;
     unsigned signals_seen;
     bool skip_grace, is_drained;
 };
@@ -52,6 +53,7 @@ static void reap_adopted(void) {
 }
 
 static void on_hangup(struct lifetime *life) {
+    life->hung_up = true;
     if (!life->ends && life->reconfigure != NULL) {
         reconfigure_ask(life->reconfigure);
     } else if (!life->said_late) {
@@ -147,19 +149,34 @@ static uint64_t time_for_replies(uint64_t until_ns) {
     return left_ns > REPLIES_NS ? left_ns : REPLIES_NS;
 }
 
+static void tend_certificates(struct lifetime *life) {
+    certificates_tend(life->certificates, clock_now_ns(), life->hung_up);
+    life->hung_up = false;
+}
+
+static uint64_t earlier(uint64_t a_ns, uint64_t b_ns) {
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
 static void serve_until_signal(struct lifetime *life) {
     while (life->signals_seen == 0) {
-        wait_until(life, reconfigure_due_ns(life->reconfigure));
+        wait_until(life, earlier(reconfigure_due_ns(life->reconfigure),
+                                 certificates_due_ns(life->certificates)));
+        tend_certificates(life);
         if (life->signals_seen == 0) reconfigure_run(life->reconfigure, clock_now_ns());
     }
     life->ends = true;
 }
 
-void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  struct reconfigure *reconfigure) {
+void lifetime_run(const struct lifetime_parts *parts) {
+    struct gate *gate = parts->gate;
+    struct http_server *http = parts->http;
+    struct rpc_server *rpc = parts->rpc;
+    struct reconfigure *reconfigure = parts->reconfigure;
     struct lifetime life;
     lifetime_open(&life);
     life.reconfigure = reconfigure;
+    life.certificates = parts->certificates;
     serve_until_signal(&life);
     uint64_t grace_ns = reconfigure_grace_ns(reconfigure);
     uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
@@ -169,7 +186,10 @@ void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server
     http_server_drain(http);
     rpc_server_drain(rpc);
     log_event(LOG_INFO, "not ready", LOG_UINT("grace_ms", grace_ns / CLOCK_MS));
-    while (!life.skip_grace && clock_now_ns() < grace_until_ns) wait_until(&life, grace_until_ns);
+    while (!life.skip_grace && clock_now_ns() < grace_until_ns) {
+        wait_until(&life, earlier(grace_until_ns, certificates_due_ns(life.certificates)));
+        tend_certificates(&life);
+    }
     log_event(LOG_INFO, "draining");
     drain(&life, gate, until_ns);
     rpc_server_close(rpc, time_for_replies(until_ns));

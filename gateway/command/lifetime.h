@@ -6,15 +6,23 @@
 #define GATEWAY_COMMAND_LIFETIME_H
 
 #include "core/gate.h"
+#include "gateway/command/certificates.h"
 #include "gateway/command/reconfigure.h"
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 
 /* SIGTERM, SIGINT, SIGHUP and SIGCHLD wait to be read; before the first thread starts. */
 void lifetime_block_signals(void);
-/* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures. */
-void lifetime_run(struct gate *gate, struct http_server *http, struct rpc_server *rpc,
-                  struct reconfigure *reconfigure);
+/* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures.
+ * Certificates that changed are read again until the drain begins. */
+struct lifetime_parts {
+    struct gate *gate;
+    struct http_server *http;
+    struct rpc_server *rpc;
+    struct certificates *certificates;
+    struct reconfigure *reconfigure;
+};
+void lifetime_run(const struct lifetime_parts *parts);
 /* Drains a gate that no front end uses. */
 void lifetime_drain(struct gate *gate, uint64_t timeout_ns);
 

@@ -38,7 +38,8 @@ const char serve_usage[] =
     "A second signal, or SIGINT, skips the grace; a third ends at once.\n"
     "SIGHUP: reads the configuration again; only the pools that it changes are touched. One with "
     "a\n"
-    "mistake is refused, with its mistakes in the log, and nothing changes.\n";
+    "mistake is refused, with its mistakes in the log, and nothing changes. Certificates are read\n"
+    "again too, also by themselves within two seconds when their files changed.\n";
 
 struct gateway {
     struct configuration configuration;
@@ -46,6 +47,7 @@ struct gateway {
     char worker_program[PATH_MAX], plugin_folder[PATH_MAX];
     struct gate *gate;
     struct metrics *metrics;
+    struct certificates *certificates;
     struct http_server *http;
     struct rpc_server *rpc;
     struct reconfigure *reconfigure;
@@ -101,11 +103,11 @@ static bool open_gate(struct gateway *gateway) {
 
 static bool open_http(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
-    if (metrics_open(&gateway->metrics) != OK) return false;
     const struct http_server_options options = {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
         .config = config,
+        .tls = certificates_of(gateway->certificates, FRONTEND_HTTP),
     };
     enum outcome outcome = http_server_open(&gateway->http, &options);
     if (outcome == OK) return true;
@@ -119,7 +121,11 @@ static bool open_http(struct gateway *gateway) {
 static bool open_grpc(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     const struct rpc_server_options options = {
-        .gate = gateway->gate, .metrics = gateway->metrics, .config = config};
+        .gate = gateway->gate,
+        .metrics = gateway->metrics,
+        .config = config,
+        .tls = certificates_of(gateway->certificates, FRONTEND_GRPC),
+    };
     enum outcome outcome = rpc_server_open(&gateway->rpc, &options);
     if (outcome == OK) return true;
     int error = errno;
@@ -137,7 +143,14 @@ static void raise_descriptor_limit(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static bool open_certificates(struct gateway *gateway) {
+    if (metrics_open(&gateway->metrics) != OK) return false;
+    return certificates_open(&gateway->certificates, gateway->configuration.config,
+                             gateway->metrics) == OK;
+}
+
 static bool open_all(struct gateway *gateway) {
+    if (!open_certificates(gateway)) return false;
     if (!find_workers(gateway) || !open_gate(gateway)) return false;
     bool http = open_http(gateway);
     if (http && open_grpc(gateway)) {
@@ -188,7 +201,12 @@ static int serve(struct gateway *gateway) {
               LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
               LOG_INT("pid", getpid()));
     open_self_dial(gateway);
-    lifetime_run(gateway->gate, gateway->http, gateway->rpc, gateway->reconfigure);
+    const struct lifetime_parts parts = {.gate = gateway->gate,
+                                         .http = gateway->http,
+                                         .rpc = gateway->rpc,
+                                         .certificates = gateway->certificates,
+                                         .reconfigure = gateway->reconfigure};
+    lifetime_run(&parts);
     uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
     watchdog_close();
@@ -204,6 +222,7 @@ int command_serve(int argc, char **argv) {
     int status = configuration_options(&gateway.configuration, argc, argv, serve_usage);
     if (status < 0) status = configuration_load(&gateway.configuration);
     if (status < 0) status = serve(&gateway);
+    certificates_close(gateway.certificates);
     metrics_close(gateway.metrics);
     reconfigure_close(gateway.reconfigure);
     free(gateway.pools);

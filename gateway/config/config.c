@@ -93,6 +93,7 @@ static enum outcome apply_layers(struct draft *draft, const struct config_source
     if (outcome == OK) outcome = override_apply_settings(draft, source->settings);
     if (outcome != OK) return outcome;
     rules_check(draft, source->allow_chaos);
+    if (!source->files_unseen) rules_check_files(draft);
     if (draft->scope.report->mistakes > 0) return INVALID_REQUEST;
     outcome = rules_derive(draft);
     return outcome == OK ? draft_finish(draft) : outcome;

@@ -29,6 +29,7 @@ struct text_list {
 
 struct tls_config {
     char *cert, *key, *client_ca; /* NULL: none */
+    struct text_list client_names;
 };
 
 enum half_close { HALF_CLOSE_CANCEL, HALF_CLOSE_KEEP };
@@ -102,6 +103,7 @@ struct config_source {
     const char *const *environment; /* "NAME=value", NULL-terminated; NULL: none is looked at */
     const char *const *settings;    /* "KEY=VALUE" of --set, NULL-terminated; may be NULL */
     bool allow_chaos;
+    bool files_unseen; /* the files that keys name are not looked at */
 };
 
 /* Defaults < file < environment < settings. Warnings (an unknown POOLGATE_ variable) go to errors too,

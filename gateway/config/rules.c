@@ -1,13 +1,13 @@
 #include "gateway/config/rules.h"
 
 #include "core/policy/chaos.h"
+#include "gateway/config/tls_rules.h"
 
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define NO_TLS     "TLS is not available in this version and plain text would be unsafe"
 #define NO_KEYS    "keys are not available in this version and nobody would be asked for one"
 #define NO_ADMIN   "administration is not available in this version"
 #define NOTHING    ", allowed is nothing"
@@ -20,12 +20,6 @@ static const struct unavailable {
     const char *value; /* NULL: anything but nothing */
     const char *why;
 } unavailable[] = {
-    {&schema_program, "http.tls.cert", NULL, NO_TLS NOTHING},
-    {&schema_program, "http.tls.key", NULL, NO_TLS NOTHING},
-    {&schema_program, "http.tls.client_ca", NULL, NO_TLS NOTHING},
-    {&schema_program, "grpc.tls.cert", NULL, NO_TLS NOTHING},
-    {&schema_program, "grpc.tls.key", NULL, NO_TLS NOTHING},
-    {&schema_program, "grpc.tls.client_ca", NULL, NO_TLS NOTHING},
     {&schema_program, "auth.keys_file", NULL, NO_KEYS NOTHING},
     {&schema_program, "admin.listen", NULL, NO_ADMIN NOTHING},
     {&schema_pool, "sandbox", "strict", "is not available in this version, allowed is standard"},
@@ -214,10 +208,15 @@ static void check_chaos(const struct draft *draft, bool allowed) {
     }
 }
 
+void rules_check_files(struct draft *draft) {
+    tls_rules_check_files(draft);
+}
+
 void rules_check(struct draft *draft, bool allow_chaos) {
     const struct config *config = draft->config;
     const struct scope *scope = &draft->scope;
     check_doors(draft);
+    tls_rules_check(draft);
     expect_order(scope, "drain.grace", config->drain.grace_ns, "drain.timeout",
                  config->drain.timeout_ns);
     check_chaos(draft, allow_chaos);

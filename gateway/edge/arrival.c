@@ -16,8 +16,7 @@
 #define LEAST_QUARTER 4
 
 static bool watch(struct edge *edge, const struct edge_client *client, int how, uint32_t events) {
-    struct epoll_event event = {.events = events,
-                                .data.u64 = client_tag(&edge->clients, client)};
+    struct epoll_event event = {.events = events, .data.u64 = client_tag(&edge->clients, client)};
     return epoll_ctl(edge->watch, how, client->fd, &event) == 0;
 }
 
@@ -83,11 +82,7 @@ static void shake(struct edge *edge, struct edge_client *client) {
     switch (stream_tls_handshake(&client->shaking)) {
     case STREAM_TLS_DONE: enter(edge, client); break;
     case STREAM_TLS_WAITS: break;
-    case STREAM_TLS_FAILED:
-        ending_count(edge, client, edge_reason_of_tls(stream_tls_flaw(&client->shaking)),
-                     stream_tls_detail(&client->shaking));
-        arrival_drop(edge, client);
-        break;
+    case STREAM_TLS_FAILED: ending_shaking(edge, client); break;
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "gateway/edge/stream_tls.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,14 +11,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FAREWELL_NS    (2 * CLOCK_S)
-#define LINGER_MOST    ((uint64_t)64 * 1024 * 1024) /* an honest body that nobody wanted */
-#define ENEMY_MOST     ((uint64_t)256 * 1024)
-#define LAST_WORDS     1024
-#define H2_GOODBYE     17
+#define FAREWELL_NS (2 * CLOCK_S)
+#define LINGER_MOST ((uint64_t)64 * 1024 * 1024) /* an honest body that nobody wanted */
+#define ENEMY_MOST  ((uint64_t)256 * 1024)
+#define LAST_WORDS  1024
+#define H2_GOODBYE  17
 
 void ending_count(struct edge *edge, const struct edge_client *client, enum edge_reason reason,
                   const char *detail) {
+    if (client->own) return; /* it asks a TLS port in plain text: any answer will do */
     metrics_edge_closed(edge->options.metrics, edge->options.frontend, reason);
     uint64_t now_ns = clock_now_ns();
     if (edge->told_ns[reason] != 0 && now_ns - edge->told_ns[reason] < CLOCK_S) return;
@@ -71,11 +73,24 @@ static bool has_unread(int fd) {
     return ioctl(fd, FIONREAD, &unread) == 0 && unread > 0;
 }
 
+/* What the session itself has found. A client that closes without a goodbye is nothing to talk of. */
+static void count_flaw(struct edge *edge, const struct edge_client *client) {
+    const struct stream *stream = &client->relay->client;
+    if (edge->options.tls == NULL) return;
+    enum edge_reason reason = edge_reason_of_tls(stream_tls_flaw(stream));
+    if (reason == EDGE_TLS_RENEGOTIATION || reason == EDGE_TLS_KEY_UPDATES ||
+        reason == EDGE_TLS_RECORD)
+        ending_count(edge, client, reason, stream_tls_detail(stream));
+}
+
 void ending_relay(struct edge *edge, struct edge_client *client, bool lingers) {
     struct relay *relay = client->relay;
     bool lost = relay->state == RELAY_LOST;
     int fd = client->fd;
-    if (!lost) relay->client.kind->goodbye(&relay->client);
+    if (lost)
+        count_flaw(edge, client);
+    else
+        relay->client.kind->goodbye(&relay->client);
     lingers = !lost && (lingers || client->linger || has_unread(fd));
     uint64_t most = relay->state == RELAY_FLAWED ? ENEMY_MOST : LINGER_MOST;
     relay_over(edge, client);
@@ -108,6 +123,13 @@ static void end_unentered(struct edge *edge, struct edge_client *client, const c
         (void)!send(fd, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
     ending_place(edge, client);
     part_from(edge, fd, ENEMY_MOST);
+}
+
+/* What the client still sends is let go by: an alert that says why is on its way to it. */
+void ending_shaking(struct edge *edge, struct edge_client *client) {
+    ending_count(edge, client, edge_reason_of_tls(stream_tls_flaw(&client->shaking)),
+                 stream_tls_detail(&client->shaking));
+    end_unentered(edge, client, NULL);
 }
 
 void ending_end(struct edge *edge, struct edge_client *client, enum edge_reason reason) {

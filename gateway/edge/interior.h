@@ -50,6 +50,8 @@ void arrival_drop(struct edge *edge, struct edge_client *client);
 /* Counts and tells: the edge ends a client for this reason. */
 void ending_count(struct edge *edge, const struct edge_client *client, enum edge_reason reason,
                   const char *detail);
+/* A handshake has failed. */
+void ending_shaking(struct edge *edge, struct edge_client *client);
 /* With the door's answer, if there is one for the reason. */
 void ending_end(struct edge *edge, struct edge_client *client, enum edge_reason reason);
 /* At once and without a word: what waits for it is dropped. */

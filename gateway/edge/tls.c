@@ -101,8 +101,8 @@ static bool is_valid_today(const struct tls *tls, const struct tls_context *cont
     bool early = now<certificate->not_before, late = now> certificate->not_after;
     if (!early && !late) return true;
     error->file = TLS_CERT;
-    snprintf(error->text, sizeof error->text, "%s: the certificate is %s", tls->options.cert,
-             late ? "expired" : "not valid yet");
+    snprintf(error->text, sizeof error->text, "%s: the certificate is %s, allowed is one of today",
+             tls->options.cert, late ? "expired" : "not valid yet");
     return false;
 }
 

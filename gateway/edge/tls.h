@@ -25,7 +25,7 @@ struct tls_options {
 enum tls_file { TLS_CERT, TLS_KEY, TLS_CLIENT_CA, TLS_FILE_COUNT };
 struct tls_error {
     enum tls_file file;
-    char text[256]; /* names the file, what is wrong, what is allowed */
+    char text[384]; /* names the file, what is wrong, what is allowed */
 };
 
 struct tls_certificate {

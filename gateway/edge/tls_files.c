@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define FILE_BYTES_MOST ((size_t)1024 * 1024)
+#define READABLE        ", allowed is a readable PEM file"
+#define STRONG          ", allowed are RSA from 2048 bits and P-256, signed with SHA-256"
 
 struct pem {
     enum tls_file kind;
@@ -27,7 +29,7 @@ static enum outcome refuse(const struct pem *pem, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 static enum outcome refuse(const struct pem *pem, const char *format, ...) {
-    char what[160];
+    char what[256];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
@@ -61,8 +63,8 @@ static enum outcome check_secrecy(const struct pem *pem, const struct stat *file
 
 static enum outcome check_file(const struct pem *pem, int fd, size_t *bytes) {
     struct stat file;
-    if (fstat(fd, &file) != 0) return refuse(pem, "%s", strerror(errno));
-    if (!S_ISREG(file.st_mode)) return refuse(pem, "is not a file");
+    if (fstat(fd, &file) != 0) return refuse(pem, "%s" READABLE, strerror(errno));
+    if (!S_ISREG(file.st_mode)) return refuse(pem, "is not a file" READABLE);
     if ((size_t)file.st_size > FILE_BYTES_MOST)
         return refuse(pem, "is too large, allowed is at most 1MiB");
     *bytes = (size_t)file.st_size;
@@ -78,7 +80,7 @@ static enum outcome read_text(struct pem *pem, int fd) {
     while (pem->bytes < bytes) {
         ssize_t got = read(fd, pem->text + pem->bytes, bytes - pem->bytes);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return refuse(pem, "%s", strerror(errno));
+        if (got < 0) return refuse(pem, "%s" READABLE, strerror(errno));
         if (got == 0) break; /* it has become shorter: a broken one */
         pem->bytes += (size_t)got;
     }
@@ -91,7 +93,7 @@ static enum outcome pem_open(struct pem *pem, enum tls_file kind, const char *pa
     *pem = (struct pem){.kind = kind, .path = path, .error = error};
     ERR_clear_error();
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return refuse(pem, "%s", strerror(errno));
+    if (fd < 0) return refuse(pem, "%s" READABLE, strerror(errno));
     enum outcome outcome = read_text(pem, fd);
     close(fd);
     return outcome;
@@ -148,7 +150,7 @@ static enum outcome use_leaf(struct tls_context *context, const struct pem *pem)
     describe(leaf, &context->certificate);
     bool used = SSL_CTX_use_certificate(context->ssl, leaf) == 1;
     X509_free(leaf);
-    return used ? OK : refuse(pem, "the certificate is refused: %s", reason());
+    return used ? OK : refuse(pem, "the certificate is refused: %s" STRONG, reason());
 }
 
 static enum outcome use_chain(struct tls_context *context, const struct pem *pem) {
@@ -156,11 +158,11 @@ static enum outcome use_chain(struct tls_context *context, const struct pem *pem
     X509 *next;
     while (outcome == OK && (next = PEM_read_bio_X509(pem->bio, NULL, NULL, NULL)) != NULL) {
         if (SSL_CTX_add0_chain_cert(context->ssl, next) == 1) continue;
-        outcome = refuse(pem, "a certificate of the chain is refused: %s", reason());
+        outcome = refuse(pem, "a certificate of the chain is refused: %s" STRONG, reason());
         X509_free(next);
     }
     if (outcome == OK && !is_at_end())
-        outcome = refuse(pem, "a certificate is broken: %s", reason());
+        outcome = refuse(pem, "a certificate is broken: %s" READABLE, reason());
     return outcome;
 }
 
@@ -180,8 +182,11 @@ static enum outcome use_key(struct tls_context *context, const struct pem *pem) 
     bool matches = X509_check_private_key(leaf, key) == 1;
     bool used = matches && SSL_CTX_use_PrivateKey(context->ssl, key) == 1;
     EVP_PKEY_free(key);
-    if (!matches) return refuse(pem, "the key does not belong to %s", context->options->cert);
-    return used ? OK : refuse(pem, "the key is refused: %s", reason());
+    if (!matches)
+        return refuse(pem,
+                      "the key does not belong to %s, allowed is that of its first certificate",
+                      context->options->cert);
+    return used ? OK : refuse(pem, "the key is refused: %s" STRONG, reason());
 }
 
 /* --- who signs clients --- */
@@ -200,13 +205,13 @@ static bool trust(SSL_CTX *ssl, const X509_INFO *item, size_t *certificates) {
 
 static enum outcome use_client_ca(struct tls_context *context, const struct pem *pem) {
     STACK_OF(X509_INFO) *items = PEM_X509_INFO_read_bio(pem->bio, NULL, NULL, NULL);
-    if (items == NULL) return refuse(pem, "is broken: %s", reason());
+    if (items == NULL) return refuse(pem, "is broken: %s" READABLE, reason());
     size_t certificates = 0;
     bool sound = true;
     for (int i = 0; i < sk_X509_INFO_num(items) && sound; i++)
         sound = trust(context->ssl, sk_X509_INFO_value(items, i), &certificates);
     sk_X509_INFO_pop_free(items, X509_INFO_free);
-    if (!sound) return refuse(pem, "cannot be used: %s", reason());
+    if (!sound) return refuse(pem, "cannot be used: %s" READABLE, reason());
     if (certificates == 0) return refuse(pem, "holds no certificate, allowed is a PEM file");
     return OK;
 }

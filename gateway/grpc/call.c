@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "gateway/grpc/door.h"
+#include "gateway/retry_after.h"
 #include "gateway/status_map.h"
 
 #include <assert.h>
@@ -60,6 +61,7 @@ static uint64_t deadline_of(const struct call *call) {
     if (gpr_time_cmp(call->limit, gpr_inf_future(call->limit.clock_type)) == 0) return CLOCK_NEVER;
     gpr_timespec left = gpr_time_sub(call->limit, gpr_now(call->limit.clock_type));
     if (left.tv_sec < 0) return call->arrived_ns;
+    if ((uint64_t)left.tv_sec >= UINT64_MAX / CLOCK_S) return CLOCK_NEVER;
     return clock_add(call->arrived_ns, (uint64_t)left.tv_sec * CLOCK_S + (uint64_t)left.tv_nsec);
 }
 
@@ -67,6 +69,35 @@ static void watch_close(struct call *call) {
     grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
     op.data.recv_close_on_server.cancelled = &call->cancelled;
     start_batch(call, &op, 1, &call->closed);
+}
+
+/* As HTTP/2 counts a list of fields: 32 bytes for each besides its name and value. */
+static bool has_too_much_metadata(const struct call *call) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < call->metadata.count; i++) {
+        const grpc_metadata *pair = &call->metadata.metadata[i];
+        bytes += GRPC_SLICE_LENGTH(pair->key) + GRPC_SLICE_LENGTH(pair->value) + 32;
+    }
+    return bytes > CALL_METADATA_BYTES;
+}
+
+static void begin(struct call *call) {
+    struct door *door = call->queue->front->door;
+    struct refused refused = {.outcome = OK};
+    if (call->deadline_ns <= call->arrived_ns) {
+        refused.outcome = DEADLINE_EXCEEDED;
+    } else if (has_too_much_metadata(call)) {
+        refused.outcome = HEADERS_TOO_LARGE;
+        refused.detail =
+            "the metadata is too long; allowed: 16384 bytes, each field counted with 32 more";
+    } else if (!call->method->probe && door_is_full_for(door, call->handle)) {
+        refused.outcome = QUEUE_FULL;
+        refused.detail = "there are too many connections";
+    }
+    if (refused.outcome == OK)
+        call->method->begin(call);
+    else
+        call_refuse(call, &refused);
 }
 
 static void on_arrived(struct event *event, bool well) {
@@ -85,13 +116,7 @@ static void on_arrived(struct event *event, bool well) {
     call->deadline_ns = deadline_of(call);
     open_calls_enter(&queue->front->calls);
     watch_close(call);
-    if (call->deadline_ns <= call->arrived_ns)
-        call_refuse(call, &(struct refused){.outcome = DEADLINE_EXCEEDED});
-    else if (!call->method->probe && door_is_full_for(queue->front->door, call->handle))
-        call_refuse(call, &(struct refused){.outcome = QUEUE_FULL,
-                                            .detail = "there are too many connections"});
-    else
-        call->method->begin(call);
+    begin(call);
 }
 
 static struct call *call_new(struct call_queue *queue, const struct method *method) {
@@ -166,14 +191,6 @@ void call_reply_packed(struct call *call, const struct ProtobufCMessage *message
     call_reply(call, buffer);
 }
 
-/* Milliseconds after which trying again helps: the same advice as Retry-After. 0: none. */
-static uint64_t pushback_ms(const struct refused *refused) {
-    uint16_t http = status_of(refused->outcome)->http;
-    if (http != 429 && http != 503) return 0;
-    if (refused->retry_after_ns == 0) return 1000;
-    return refused->retry_after_ns / CLOCK_MS + (refused->retry_after_ns % CLOCK_MS != 0 ? 1 : 0);
-}
-
 static void send_refusal(struct call *call, const struct refused *refused) {
     const struct status *status = status_of(refused->outcome);
     char pushback[24];
@@ -185,7 +202,7 @@ static void send_refusal(struct call *call, const struct refused *refused) {
          .value = grpc_slice_from_copied_string(id)},
     };
     size_t count = 2;
-    uint64_t ms = pushback_ms(refused);
+    uint64_t ms = retry_after_ms(refused->outcome, refused->retry_after_ns);
     if (ms > 0) {
         snprintf(pushback, sizeof pushback, "%" PRIu64, ms);
         trailers[count].key = grpc_slice_from_static_string("grpc-retry-pushback-ms");
@@ -217,7 +234,9 @@ static const char *method_of(const struct call *call, char asked[METHOD_BYTES]) 
 /* A client that talks nonsense is worth a line for whoever looks. */
 static void log_refusal(const struct call *call, const struct refused *refused) {
     char client[DOOR_ADDRESS_BYTES], asked[METHOD_BYTES];
-    if (refused->outcome != INVALID_REQUEST && refused->outcome != METHOD_NOT_ALLOWED) return;
+    if (refused->outcome != INVALID_REQUEST && refused->outcome != METHOD_NOT_ALLOWED &&
+        refused->outcome != HEADERS_TOO_LARGE)
+        return;
     door_client(call->queue->front->door, call->handle, client);
     log_event(LOG_DEBUG, "grpc call refused", LOG_STR("client", client),
               LOG_STR("method", method_of(call, asked)), LOG_STR("request_id", call->id),

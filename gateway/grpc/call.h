@@ -14,6 +14,8 @@
 
 #include <grpc/byte_buffer.h>
 
+#define CALL_METADATA_BYTES ((size_t)16 * 1024) /* of one call; what is more is refused */
+
 enum call_phase {
     CALL_WAITING, /* for a client */
     CALL_OPEN,    /* its method works on it, or a pool */

@@ -157,7 +157,8 @@ const char *door_address(const struct door *door) {
 
 /* --- life --- */
 
-static enum outcome open_edge(struct door *door, const struct config *config) {
+static enum outcome open_edge(struct door *door, const struct door_options *door_options) {
+    const struct config *config = door_options->config;
     const struct listen_address *listen = &config->grpc.listen;
     uint64_t keepalive_ns = config->grpc.keepalive_ns;
     const struct edge_options options = {
@@ -166,6 +167,7 @@ static enum outcome open_edge(struct door *door, const struct config *config) {
         .max_connections = config->http.max_connections,
         .probe_connections = PROBE_CONNECTIONS,
         .service = EDGE_GUARDED_H2,
+        .tls = door_options->tls,
         .max_per_address = config->http.max_per_address,
         .header_timeout_ns = config->http.header_timeout_ns,
         .reader_stall_ns =
@@ -183,10 +185,11 @@ static enum outcome open_edge(struct door *door, const struct config *config) {
 }
 
 /* Once the thread runs, calls come in and ask the door: it is written to *out before. */
-static enum outcome open_parts(struct door **out, struct door *door, const struct config *config) {
+static enum outcome open_parts(struct door **out, struct door *door,
+                               const struct door_options *options) {
     enum outcome outcome = channel_open(&door->channel, &door->loop, MESSAGES, on_messages, door);
     if (outcome != OK) return outcome;
-    outcome = open_edge(door, config);
+    outcome = open_edge(door, options);
     if (outcome != OK) {
         channel_close(door->channel);
         return outcome;
@@ -219,7 +222,7 @@ enum outcome door_open(struct door **out, const struct door_options *options) {
     door->server = options->server;
     door->metrics = options->metrics;
     door->credentials = grpc_insecure_server_credentials_create();
-    enum outcome outcome = open_parts(out, door, options->config);
+    enum outcome outcome = open_parts(out, door, options);
     if (outcome != OK) {
         int error = errno;
         uv_run(&door->loop, UV_RUN_DEFAULT); /* closes what was opened */

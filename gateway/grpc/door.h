@@ -19,6 +19,7 @@ struct door_options {
     grpc_server *server; /* started */
     struct metrics *metrics;
     const struct config *config;
+    struct tls *tls; /* NULL: plain */
 };
 
 enum outcome door_open(struct door **out, const struct door_options *options);

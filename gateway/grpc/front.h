@@ -6,7 +6,7 @@
 #ifndef GATEWAY_GRPC_FRONT_H
 #define GATEWAY_GRPC_FRONT_H
 
-#include "core/gate.h"
+#include "gateway/body_account.h"
 #include "gateway/config/config.h"
 #include "gateway/grpc/open_calls.h"
 #include "gateway/metrics.h"
@@ -14,12 +14,6 @@
 #include <stdatomic.h>
 
 struct door;
-
-/* Where a body gives back what was charged for it; lives as long as the front end. */
-struct byte_account {
-    struct gate *gate;
-    uint32_t pool;
-};
 
 struct grpc_front {
     struct gate *gate;
@@ -29,7 +23,7 @@ struct grpc_front {
     _Atomic bool draining; /* not ready */
     _Atomic bool stopping; /* no call is waited for any more */
     struct door *door;
-    struct byte_account *accounts; /* of the pool with each number */
+    struct body_account *accounts; /* of the pool with each number */
     struct open_calls calls;
 };
 

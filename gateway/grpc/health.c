@@ -8,7 +8,6 @@
 
 #define GATEWAY_SERVICE "poolgate.v1.Gateway"
 #define POOL_PREFIX     "pool/"
-#define SERVICE_BYTES   256
 
 bool health_find_service(const struct snapshot *snapshot, const char *service,
                          const struct pool_snapshot **pool) {
@@ -34,10 +33,9 @@ void health_check(struct call *call) {
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     struct message_page page;
     const struct pool_snapshot *pool;
-    const char *service = message_only_text(call->message, &page, SERVICE_BYTES);
+    const char *flaw, *service = message_only_text(call->message, &page, TEXT_SERVICE, &flaw);
     if (service == NULL) {
-        call_refuse(call, &(struct refused){.outcome = INVALID_REQUEST,
-                                            .detail = "the message does not name a service"});
+        call_refuse(call, &(struct refused){.outcome = INVALID_REQUEST, .detail = flaw});
         return;
     }
     const struct snapshot *snapshot = gate_snapshot(front->gate);

@@ -13,11 +13,6 @@
 
 /* --- the payload --- */
 
-static void give_back(void *owner, size_t bytes) {
-    const struct byte_account *account = owner;
-    gate_uncharge(account->gate, account->pool, bytes);
-}
-
 static enum outcome on_piece(void *owner, const uint8_t *data, size_t bytes) {
     return body_append(owner, data, bytes);
 }
@@ -50,7 +45,7 @@ static enum outcome take_payload(struct body **out, const struct call *call,
         gate_uncharge(front->gate, call->pool, payload.bytes);
         return outcome;
     }
-    (*out)->released = give_back;
+    (*out)->released = body_account_give_back;
     (*out)->released_owner = &front->accounts[call->pool];
     return OK;
 }

@@ -1,7 +1,6 @@
 #include "gateway/grpc/invoke_request.h"
 
-#include "gateway/grpc/text.h"
-
+#include <assert.h>
 #include <string.h>
 
 /* Field numbers of poolgate.v1.InvokeRequest. */
@@ -17,16 +16,50 @@ enum {
     FIELD_REQUEST_ID = 9
 };
 
-static const char *read_text(struct message_field *field, const char **out) {
-    *out = message_text(field, INVOKE_TEXT_BYTES);
-    return *out != NULL ? NULL : "a text is not UTF-8, has control characters or is too long";
+/* Where the message itself is broken, by the field in which it is; 0 stands for all that are unknown. */
+static const struct field_flaws {
+    const char *kind, *cut_short;
+} field_flaws[] = {
+#define FIELD_FLAWS(number, words)                                                                 \
+    [number] = {words " is written as another kind of field",                                      \
+                words " reaches beyond the end of the message"}
+    FIELD_FLAWS(0, "a field"),
+    FIELD_FLAWS(FIELD_POOL, "the pool's name"),
+    FIELD_FLAWS(FIELD_PAYLOAD, "the payload"),
+    FIELD_FLAWS(FIELD_CONTENT_TYPE, "the content type"),
+    FIELD_FLAWS(FIELD_METADATA, "a pair of metadata"),
+    FIELD_FLAWS(FIELD_PRIORITY, "the priority"),
+    FIELD_FLAWS(FIELD_TENANT, "the tenant"),
+    FIELD_FLAWS(FIELD_BATCH_KEY, "the batch key"),
+    FIELD_FLAWS(FIELD_OPERATION, "the operation"),
+    FIELD_FLAWS(FIELD_REQUEST_ID, "the request id"),
+};
+
+static const struct field_flaws *flaws_of(uint32_t field) {
+    return &field_flaws[field < sizeof field_flaws / sizeof field_flaws[0] ? field : 0];
+}
+
+static const char *sort_flaw(const struct message_page *page) {
+    switch (page->fault) {
+    case MESSAGE_BAD_KIND: return flaws_of(page->fault_field)->kind;
+    case MESSAGE_CUT_SHORT: return flaws_of(page->fault_field)->cut_short;
+    case MESSAGE_TOO_LONG: return "the message has more than 48 KiB beside its payload";
+    default: return "the message is not protobuf";
+    }
+}
+
+static const char *read_text(struct message_field *field, enum client_text which,
+                             const char **out) {
+    *out = message_text(field);
+    return *out != NULL ? text_flaw(which, *out, field->bytes) : flaws_of(field->number)->kind;
 }
 
 static const char *read_priority(const struct message_field *field, enum priority *out) {
     static const enum priority priorities[] = {PRIORITY_NORMAL, PRIORITY_CRITICAL, PRIORITY_HIGH,
                                                PRIORITY_NORMAL, PRIORITY_LOW,      PRIORITY_BATCH};
-    if (field->kind != FIELD_NUMBER || field->value >= sizeof priorities / sizeof priorities[0])
-        return "priority is none of the enumeration";
+    if (field->kind != FIELD_NUMBER) return flaws_of(FIELD_PRIORITY)->kind;
+    if (field->value >= sizeof priorities / sizeof priorities[0])
+        return "the priority is none of the enumeration; allowed: 0 to 5";
     *out = priorities[field->value];
     return NULL;
 }
@@ -35,38 +68,43 @@ static const char *read_priority(const struct message_field *field, enum priorit
 static const char *keep_pair(struct invoke_request *request, struct pair pair) {
     size_t at = 0;
     while (at < request->metadata_count && strcmp(request->metadata[at].name, pair.name) != 0) at++;
-    if (at == INVOKE_METADATA_PAIRS) return "there are more than 32 pairs of metadata";
+    if (at == INVOKE_METADATA_PAIRS) return "there are too many pairs of metadata; allowed: 32";
     request->metadata[at] = pair;
     if (at == request->metadata_count) request->metadata_count++;
     return NULL;
 }
 
+static const char *read_part(struct pair *pair, struct message_field *part) {
+    const char **text = part->number == 1 ? &pair->name : &pair->value;
+    if (part->number != 1 && part->number != 2) return NULL; /* of a later version */
+    *text = message_text(part);
+    if (*text == NULL) return flaws_of(FIELD_METADATA)->kind;
+    return text_flaw(part->number == 1 ? TEXT_METADATA_NAME : TEXT_METADATA_VALUE, *text,
+                     part->bytes);
+}
+
 static const char *read_pair(struct invoke_request *request, const struct message_field *entry) {
     struct pair pair = {.name = "", .value = ""};
     struct message_fields fields = {.at = entry->data, .end = entry->data + entry->bytes};
-    struct message_field field;
-    const char *flaw = entry->kind == FIELD_BYTES ? NULL : "metadata is not a map";
-    while (flaw == NULL && message_next(&fields, &field)) {
-        if (field.number == 1) flaw = read_text(&field, &pair.name);
-        if (field.number == 2) flaw = read_text(&field, &pair.value);
-    }
+    struct message_field part;
+    const char *flaw = entry->kind == FIELD_BYTES ? NULL : flaws_of(FIELD_METADATA)->kind;
+    while (flaw == NULL && message_next(&fields, &part)) flaw = read_part(&pair, &part);
     if (flaw != NULL) return flaw;
-    if (fields.broken) return "the message is not protobuf";
-    if (!text_is_name(pair.name, strlen(pair.name)))
-        return "a name of metadata is not 1 to 64 of A-Z a-z 0-9 and '-'";
-    return keep_pair(request, pair);
+    if (fields.broken) return "a pair of metadata is not protobuf";
+    flaw = text_flaw(TEXT_METADATA_NAME, pair.name, strlen(pair.name)); /* it may be missing */
+    return flaw != NULL ? flaw : keep_pair(request, pair);
 }
 
 static const char *read_field(struct invoke_request *request, struct message_field *field) {
     switch (field->number) {
-    case FIELD_POOL: return read_text(field, &request->pool);
-    case FIELD_CONTENT_TYPE: return read_text(field, &request->content_type);
+    case FIELD_POOL: return read_text(field, TEXT_POOL, &request->pool);
+    case FIELD_CONTENT_TYPE: return read_text(field, TEXT_CONTENT_TYPE, &request->content_type);
     case FIELD_METADATA: return read_pair(request, field);
     case FIELD_PRIORITY: return read_priority(field, &request->priority);
-    case FIELD_TENANT: return read_text(field, &request->tenant);
-    case FIELD_BATCH_KEY: return read_text(field, &request->batch_key);
-    case FIELD_OPERATION: return read_text(field, &request->operation);
-    case FIELD_REQUEST_ID: return read_text(field, &request->request_id);
+    case FIELD_TENANT: return read_text(field, TEXT_TENANT, &request->tenant);
+    case FIELD_BATCH_KEY: return read_text(field, TEXT_BATCH_KEY, &request->batch_key);
+    case FIELD_OPERATION: return read_text(field, TEXT_OPERATION, &request->operation);
+    case FIELD_REQUEST_ID: return read_text(field, TEXT_REQUEST_ID, &request->request_id);
     default: return NULL; /* of a later version */
     }
 }
@@ -78,13 +116,13 @@ enum outcome invoke_request_read(struct invoke_request *request, const grpc_byte
     request->metadata_count = 0;
     request->flaw = NULL;
     if (message_sort(buffer, FIELD_PAYLOAD, &request->page, &request->payload) != OK) {
-        request->flaw = "the message is not protobuf, or has more than 48 KiB beside its payload";
+        request->flaw = sort_flaw(&request->page);
         return INVALID_REQUEST;
     }
     struct message_fields fields = message_fields(&request->page);
     struct message_field field;
     while (request->flaw == NULL && message_next(&fields, &field))
         request->flaw = read_field(request, &field);
-    if (request->flaw == NULL && fields.broken) request->flaw = "the message is not protobuf";
+    assert(!fields.broken); /* it was sorted */
     return request->flaw == NULL ? OK : INVALID_REQUEST;
 }

@@ -9,7 +9,6 @@
 #include "gateway/grpc/message.h"
 
 #define INVOKE_METADATA_PAIRS 32
-#define INVOKE_TEXT_BYTES     1024
 
 struct invoke_request {
     const char *pool, *content_type, *tenant, *batch_key, *operation,

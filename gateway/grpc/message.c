@@ -1,7 +1,6 @@
 #include "gateway/grpc/message.h"
 
-#include "gateway/grpc/text.h"
-
+#include <assert.h>
 #include <grpc/slice.h>
 #include <string.h>
 
@@ -69,13 +68,15 @@ static bool read_varint(struct cursor *cursor, uint64_t *value) {
 }
 
 /* Reads a field's tag and what follows it, up to its content: content_bytes are still to come. */
-static bool read_head(struct cursor *cursor, struct message_field *field, size_t *content_bytes) {
+static enum message_fault read_head(struct cursor *cursor, struct message_field *field,
+                                    size_t *content_bytes) {
     uint64_t tag, length = 0;
-    if (!read_varint(cursor, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return false;
-    *field = (struct message_field){.number = (uint32_t)(tag >> 3)};
+    *field = (struct message_field){.number = 0};
+    if (!read_varint(cursor, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return MESSAGE_BAD_TAG;
+    field->number = (uint32_t)(tag >> 3);
     switch (tag & 7) {
     case WIRE_VARINT:
-        if (!read_varint(cursor, &field->value)) return false;
+        if (!read_varint(cursor, &field->value)) return MESSAGE_CUT_SHORT;
         break;
     case WIRE_FIXED64:
     case WIRE_FIXED32:
@@ -83,48 +84,63 @@ static bool read_head(struct cursor *cursor, struct message_field *field, size_t
         length = (tag & 7) == WIRE_FIXED64 ? 8 : 4;
         break;
     case WIRE_LENGTH:
-        if (!read_varint(cursor, &length)) return false;
+        if (!read_varint(cursor, &length)) return MESSAGE_CUT_SHORT;
         field->kind = FIELD_BYTES;
         break;
-    default: return false;
+    default: return MESSAGE_BAD_KIND;
     }
-    if (length > cursor->total - cursor->passed) return false;
+    if (length > cursor->total - cursor->passed) return MESSAGE_CUT_SHORT;
     *content_bytes = (size_t)length;
+    return MESSAGE_SOUND;
+}
+
+/* Copies what lies between begin and the end of a field whose content is still to come. */
+static bool keep_small(struct message_page *page, struct cursor *begin, size_t bytes) {
+    if (bytes > MESSAGE_PAGE_BYTES - page->used) return false;
+    pass(begin, bytes, page->bytes + page->used);
+    page->used += bytes;
     return true;
+}
+
+static enum message_fault sort(struct cursor *cursor, uint32_t large, struct message_page *page,
+                               struct message_extent *extent) {
+    struct message_field field;
+    size_t bytes;
+    while (cursor->passed < cursor->total) {
+        struct cursor begin = *cursor;
+        enum message_fault fault = read_head(cursor, &field, &bytes);
+        page->fault_field = field.number;
+        if (fault != MESSAGE_SOUND) return fault;
+        if (field.number == large) {
+            if (field.kind != FIELD_BYTES) return MESSAGE_BAD_KIND;
+            *extent = (struct message_extent){.offset = cursor->passed, .bytes = bytes};
+            pass(cursor, bytes, NULL);
+            continue;
+        }
+        if (!keep_small(page, &begin, cursor->passed - begin.passed + bytes))
+            return MESSAGE_TOO_LONG;
+        *cursor = begin;
+    }
+    return MESSAGE_SOUND;
 }
 
 enum outcome message_sort(const grpc_byte_buffer *buffer, uint32_t large, struct message_page *page,
                           struct message_extent *extent) {
     struct cursor cursor = cursor_of(buffer);
-    struct message_field field;
-    size_t bytes;
-    page->used = 0;
+    page->used = page->fault_field = 0;
     *extent = (struct message_extent){0};
-    while (cursor.passed < cursor.total) {
-        struct cursor begin = cursor;
-        if (!read_head(&cursor, &field, &bytes)) return INVALID_REQUEST;
-        if (field.number == large) {
-            if (field.kind != FIELD_BYTES) return INVALID_REQUEST;
-            *extent = (struct message_extent){.offset = cursor.passed, .bytes = bytes};
-            pass(&cursor, bytes, NULL);
-            continue;
-        }
-        size_t whole = cursor.passed - begin.passed + bytes;
-        if (whole > MESSAGE_PAGE_BYTES - page->used) return INVALID_REQUEST;
-        pass(&begin, whole, page->bytes + page->used);
-        page->used += whole;
-        cursor = begin;
-    }
-    return OK;
+    page->fault = sort(&cursor, large, page, extent);
+    return page->fault == MESSAGE_SOUND ? OK : INVALID_REQUEST;
 }
 
 enum outcome message_pieces(const grpc_byte_buffer *buffer, struct message_extent extent,
                             message_piece_fn *piece, void *owner) {
     struct cursor cursor = cursor_of(buffer);
-    const uint8_t *data;
+    const uint8_t *data = NULL;
     pass(&cursor, extent.offset, NULL);
     for (size_t left = extent.bytes, bytes; left > 0; left -= bytes) {
         bytes = step(&cursor, left, &data);
+        assert(bytes > 0); /* the extent lies in the message */
         enum outcome outcome = piece(owner, data, bytes);
         if (outcome != OK) return outcome;
     }
@@ -139,7 +155,7 @@ bool message_next(struct message_fields *fields, struct message_field *field) {
     size_t left = (size_t)(fields->end - fields->at), bytes;
     if (left == 0) return false;
     struct cursor cursor = {.at = fields->at, .left = left, .total = left};
-    if (!read_head(&cursor, field, &bytes)) {
+    if (read_head(&cursor, field, &bytes) != MESSAGE_SOUND) {
         fields->broken = true;
         return false;
     }
@@ -149,23 +165,31 @@ bool message_next(struct message_fields *fields, struct message_field *field) {
     return true;
 }
 
-char *message_text(struct message_field *field, size_t most) {
-    if (field->kind != FIELD_BYTES || field->bytes > most) return NULL;
+char *message_text(struct message_field *field) {
+    if (field->kind != FIELD_BYTES) return NULL;
     /* At least one byte of length lies before the content: moved onto it, the text has room to end. */
     char *text = (char *)field->data - 1;
     memmove(text, field->data, field->bytes);
     text[field->bytes] = '\0';
-    return text_valid(text, field->bytes) ? text : NULL;
+    return text;
 }
 
 const char *message_only_text(const grpc_byte_buffer *buffer, struct message_page *page,
-                              size_t most) {
+                              enum client_text which, const char **flaw) {
     struct message_extent none;
     struct message_field field;
     const char *text = "";
-    if (message_sort(buffer, MESSAGE_NO_LARGE, page, &none) != OK) return NULL;
+    *flaw = NULL;
+    if (message_sort(buffer, MESSAGE_NO_LARGE, page, &none) != OK) {
+        *flaw = "the message is not protobuf, or longer than 48 KiB";
+        return NULL;
+    }
     struct message_fields fields = message_fields(page);
-    while (text != NULL && message_next(&fields, &field))
-        if (field.number == 1) text = message_text(&field, most);
-    return fields.broken ? NULL : text;
+    while (message_next(&fields, &field)) {
+        if (field.number != 1) continue;
+        text = message_text(&field);
+        *flaw = text == NULL ? "field 1 is not a text" : text_flaw(which, text, field.bytes);
+        if (*flaw != NULL) return NULL;
+    }
+    return text;
 }

@@ -1,6 +1,6 @@
 /* message - a client's protobuf message, read where it lies: its one large field stays in the call's
- *           slices, its small ones are gathered on one page. No general decoder sees it, so nothing
- *           nests and nothing grows.
+ *           slices, its small ones are gathered on one page. No general decoder sees it: nothing is
+ *           allocated, whatever it says, and what nests in a field that nobody knows is not entered.
  * thread: any; pure.
  * owns:   nothing: extents refer to the buffer, fields and texts to the page.
  * fails:  INVALID_REQUEST: it is not protobuf, or its small fields do not fit the page. */
@@ -8,6 +8,7 @@
 #define GATEWAY_GRPC_MESSAGE_H
 
 #include "core/base/outcome.h"
+#include "gateway/text_rules.h"
 
 #include <grpc/byte_buffer.h>
 #include <stdbool.h>
@@ -17,7 +18,17 @@
 #define MESSAGE_PAGE_BYTES ((size_t)48 * 1024)
 #define MESSAGE_NO_LARGE   0 /* no field is large */
 
+enum message_fault {
+    MESSAGE_SOUND,
+    MESSAGE_BAD_TAG,  /* no field begins here */
+    MESSAGE_BAD_KIND, /* a group, a kind that there is not, or a large field that is not of bytes */
+    MESSAGE_CUT_SHORT, /* the field reaches beyond the end of the message */
+    MESSAGE_TOO_LONG   /* the small fields do not fit the page */
+};
+
 struct message_page {
+    enum message_fault fault;
+    uint32_t fault_field; /* its number; 0: not even that can be read */
     size_t used;
     uint8_t bytes[MESSAGE_PAGE_BYTES];
 };
@@ -37,11 +48,8 @@ typedef enum outcome message_piece_fn(void *owner, const uint8_t *data, size_t b
 enum outcome message_pieces(const grpc_byte_buffer *buffer, struct message_extent extent,
                             message_piece_fn *piece, void *owner);
 
-enum field_kind {
-    FIELD_NUMBER,
-    FIELD_FIXED,
-    FIELD_BYTES
-}; /* as they are written: varint, 4 or 8 bytes, length and bytes */
+/* As they are written: varint; 4 or 8 bytes; length and bytes. */
+enum field_kind { FIELD_NUMBER, FIELD_FIXED, FIELD_BYTES };
 
 struct message_field {
     uint32_t number;
@@ -59,12 +67,12 @@ struct message_fields {
 struct message_fields message_fields(struct message_page *page);
 bool message_next(struct message_fields *fields, struct message_field *field);
 
-/* The field's text, ended with NUL in place (over its own length, so it can be asked for only once).
- * NULL: it is not a field of bytes, is longer than `most`, or text_valid says no. */
-char *message_text(struct message_field *field, size_t most);
+/* The field's text, unchecked, ended with NUL in place (over its own length: ask only once); NULL: it
+ * is not a field of bytes. */
+char *message_text(struct message_field *field);
 
-/* For messages of a single text, field 1. "" when it is not there; NULL when it cannot be read. */
+/* For messages of a single text, field 1. "" when it is not there; NULL and why when it is unfit. */
 const char *message_only_text(const grpc_byte_buffer *buffer, struct message_page *page,
-                              size_t most);
+                              enum client_text which, const char **flaw);
 
 #endif

@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#define POOL_NAME_BYTES 63
-
 static void reply_list(struct call *call, const struct snapshot *snapshot) {
     Poolgate__V1__ListPoolsResponse list = POOLGATE__V1__LIST_POOLS_RESPONSE__INIT;
     struct pool_state *states = calloc(snapshot->pools_count, sizeof *states);
@@ -38,10 +36,9 @@ void pools_get(struct call *call) {
     struct gate *gate = call->queue->front->gate;
     struct message_page page;
     struct pool_state state;
-    const char *name = message_only_text(call->message, &page, POOL_NAME_BYTES);
+    const char *flaw, *name = message_only_text(call->message, &page, TEXT_POOL, &flaw);
     if (name == NULL) {
-        call_refuse(call, &(struct refused){.outcome = INVALID_REQUEST,
-                                            .detail = "the message does not name a pool"});
+        call_refuse(call, &(struct refused){.outcome = INVALID_REQUEST, .detail = flaw});
         return;
     }
     const struct snapshot *snapshot = gate_snapshot(gate);

@@ -1,7 +1,7 @@
 #include "gateway/grpc/server.h"
 
 #include "core/base/clock.h"
-#include "gateway/grpc/call_queue.h"
+#include "gateway/grpc/call.h"
 #include "gateway/grpc/door.h"
 #include "gateway/grpc/library.h"
 
@@ -14,9 +14,11 @@
 
 #define QUEUES 2 /* their threads also do the library's reading and writing */
 /* What the library may hold of messages that come in and go out, all connections together. */
-#define QUOTA_MESSAGES      8
-#define QUOTA_BYTES         ((uint64_t)64 * 1024 * 1024)
-#define METADATA_BYTES      (16 * 1024)
+#define QUOTA_MESSAGES 8
+#define QUOTA_BYTES    ((uint64_t)64 * 1024 * 1024)
+/* Beyond it the library ends the connection with all its calls: between our limit and this only the one
+ * call is refused. */
+#define METADATA_BYTES      (4 * CALL_METADATA_BYTES)
 #define KEEPALIVE_ANSWER_MS 20000
 #define CLIENT_PING_MS      10000 /* a client that pings more often is sent away */
 #define GOODBYE_NS          (500 * CLOCK_MS)
@@ -51,7 +53,7 @@ static grpc_server *create_server(const struct config *config) {
     grpc_arg args[] = {
         number(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, clamp(config->grpc.max_message)),
         number(GRPC_ARG_MAX_CONCURRENT_STREAMS, clamp(config->grpc.max_streams)),
-        number(GRPC_ARG_MAX_METADATA_SIZE, METADATA_BYTES),
+        number(GRPC_ARG_MAX_METADATA_SIZE, (int)METADATA_BYTES),
         /* A compressed message is refused: its size is checked only after it has been blown up. */
         number(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1),
         number(GRPC_ARG_KEEPALIVE_TIME_MS, period_ms(config->grpc.keepalive_ns)),
@@ -118,16 +120,13 @@ static bool trusts_tenant(const struct config *config) {
 }
 
 static enum outcome open_front(struct grpc_front *front, const struct rpc_server_options *options) {
-    size_t pools = gate_pools_most(options->gate);
     front->gate = options->gate;
     front->metrics = options->metrics;
     front->config = options->config;
     front->trust_tenant = trusts_tenant(options->config);
-    front->accounts = calloc(pools, sizeof *front->accounts);
-    if (front->accounts == NULL) return MEMORY_EXHAUSTED;
-    for (size_t i = 0; i < pools; i++)
-        front->accounts[i] = (struct byte_account){.gate = front->gate, .pool = (uint32_t)i};
-    enum outcome outcome = open_calls_open(&front->calls);
+    enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
+    if (outcome != OK) return outcome;
+    outcome = open_calls_open(&front->calls);
     if (outcome != OK) free(front->accounts);
     return outcome;
 }
@@ -150,8 +149,10 @@ enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_op
     }
     library_open();
     start_server(server);
-    const struct door_options door = {
-        .server = server->server, .metrics = options->metrics, .config = options->config};
+    const struct door_options door = {.server = server->server,
+                                      .metrics = options->metrics,
+                                      .config = options->config,
+                                      .tls = options->tls};
     outcome = door_open(&server->front.door, &door);
     if (outcome != OK) {
         int error = errno;

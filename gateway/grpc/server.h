@@ -16,6 +16,7 @@ struct rpc_server_options {
     struct gate *gate;
     struct metrics *metrics;
     const struct config *config;
+    struct tls *tls; /* NULL: plain */
 };
 
 enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_options *options);

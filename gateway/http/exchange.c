@@ -40,13 +40,11 @@ static void choose_id(struct exchange *exchange) {
 
 static void find_handler(struct exchange *exchange) {
     char path[PATH_BYTES];
-    enum outcome outcome = path_decode(exchange->target, path, sizeof path);
+    const char *flaw;
+    enum outcome outcome = path_decode(exchange->target, path, sizeof path, &flaw);
     if (outcome == OK)
         outcome = route_find(routes, routes_count, exchange->method, path, &exchange->match);
-    if (outcome == INVALID_REQUEST)
-        exchange_refuse(exchange, outcome, "the request target cannot be read");
-    else if (outcome != OK)
-        exchange_refuse(exchange, outcome, NULL);
+    if (outcome != OK) exchange_refuse(exchange, outcome, flaw);
     exchange->handler = exchange->match.handler;
 }
 
@@ -102,9 +100,11 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
     exchange->address = forwarded_client(front->edge, &exchange->client->address,
                                          exchange->headers.forwarded_for);
     choose_id(exchange);
-    const char *flaw = hygiene_verdict(&exchange->headers.hygiene, method, version);
-    if (flaw != NULL) {
-        exchange_refuse(exchange, INVALID_REQUEST, flaw);
+    const struct start_line start = {method, target, version};
+    const char *flaw;
+    enum outcome outcome = hygiene_verdict(&exchange->headers.hygiene, &start, &flaw);
+    if (outcome != OK) {
+        exchange_refuse(exchange, outcome, flaw);
         return reply_early(exchange);
     }
     find_handler(exchange);

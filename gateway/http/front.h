@@ -6,7 +6,7 @@
 #define GATEWAY_HTTP_FRONT_H
 
 #include "core/base/channel.h"
-#include "core/gate.h"
+#include "gateway/body_account.h"
 #include "gateway/config/config.h"
 #include "gateway/edge/edge.h"
 #include "gateway/live_requests.h"
@@ -16,12 +16,6 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-
-/* Where a body gives back what was charged for it; lives as long as the front end. */
-struct body_account {
-    struct gate *gate;
-    uint32_t pool;
-};
 
 enum front_message { FRONT_ANSWERED, FRONT_STOP };
 

@@ -46,10 +46,24 @@ static const char *length_line(struct hygiene *hygiene, const char *value, size_
     return NULL;
 }
 
+/* A list of codings: chunked alone is read. What else is well-formed may have a meaning elsewhere; where
+ * chunked is not the last, or there twice, nobody could tell where the body ends. */
 static const char *encoding_line(struct hygiene *hygiene, const char *value, size_t bytes) {
     hygiene->encodings++;
-    while (bytes > 0 && (value[bytes - 1] == ' ' || value[bytes - 1] == '\t')) bytes--;
-    if (!named(value, bytes, "chunked")) return "Transfer-Encoding is something else than chunked";
+    size_t codings = 0, chunked = 0;
+    for (size_t at = 0; at <= bytes; at++) {
+        size_t end = at;
+        while (end < bytes && value[end] != ',') end++;
+        size_t from = at, to = end;
+        while (from < to && (value[from] == ' ' || value[from] == '\t')) from++;
+        while (to > from && (value[to - 1] == ' ' || value[to - 1] == '\t')) to--;
+        if (!token(value + from, to - from) || chunked > 0)
+            return "Transfer-Encoding cannot be read; allowed: chunked";
+        codings++;
+        chunked += named(value + from, to - from, "chunked");
+        at = end;
+    }
+    if (codings != 1 || chunked != 1) hygiene->unknown_coding = true;
     return NULL;
 }
 
@@ -63,6 +77,8 @@ static const char *host_line(struct hygiene *hygiene, const char *value, size_t 
 void hygiene_line(struct hygiene *hygiene, const char *name, size_t name_bytes, const char *value,
                   size_t value_bytes) {
     const char *flaw = NULL;
+    hygiene->lines++;
+    hygiene->bytes += name_bytes + value_bytes + 4;
     if (!token(name, name_bytes))
         flaw = "a header's name has characters that names cannot have";
     else if (!clean_value(value, value_bytes))
@@ -76,13 +92,15 @@ void hygiene_line(struct hygiene *hygiene, const char *name, size_t name_bytes, 
     if (hygiene->flaw == NULL) hygiene->flaw = flaw;
 }
 
-const char *hygiene_verdict(const struct hygiene *hygiene, const char *method,
-                            const char *version) {
-    bool version_1_1 = strcmp(version, "HTTP/1.1") == 0;
-    if (!token(method, strlen(method))) return "the method is not a token";
-    if (!version_1_1 && strcmp(version, "HTTP/1.0") != 0)
-        return "the version is neither HTTP/1.1 nor HTTP/1.0";
-    if (hygiene->flaw != NULL) return hygiene->flaw;
+static bool known_method(const char *method) {
+    static const char *const known[] = {"GET",     "HEAD",  "POST",    "PUT",  "DELETE",
+                                        "OPTIONS", "PATCH", "CONNECT", "TRACE"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(method, known[i]) == 0) return true;
+    return false;
+}
+
+static const char *ambiguity(const struct hygiene *hygiene, bool version_1_1) {
     if (hygiene->lengths > 1) return "Content-Length is there more than once";
     if (hygiene->encodings > 1) return "Transfer-Encoding is there more than once";
     if (hygiene->lengths > 0 && hygiene->encodings > 0)
@@ -91,4 +109,38 @@ const char *hygiene_verdict(const struct hygiene *hygiene, const char *method,
     if (version_1_1 && hygiene->hosts == 0) return "Host is missing";
     if (hygiene->hosts > 1) return "Host is there more than once";
     return NULL;
+}
+
+/* What is long is told before what is wrong in it, what is unclear before what is unknown. */
+static enum outcome too_much(const struct hygiene *hygiene, const struct start_line *start,
+                             const char **flaw) {
+    if (strlen(start->target) > TARGET_BYTES_MOST) {
+        *flaw = "the request target is too long; allowed: 2048 bytes";
+        return URI_TOO_LONG;
+    }
+    *flaw = hygiene->lines > HEADER_LINES_MOST   ? "there are too many header lines; allowed: 100"
+            : hygiene->bytes > HEADER_BYTES_MOST ? "the header lines are too long; allowed: 16384 "
+                                                   "bytes together"
+                                                 : NULL;
+    return *flaw != NULL ? HEADERS_TOO_LARGE : OK;
+}
+
+enum outcome hygiene_verdict(const struct hygiene *hygiene, const struct start_line *start,
+                             const char **flaw) {
+    bool version_1_1 = strcmp(start->version, "HTTP/1.1") == 0;
+    *flaw = NULL;
+    if (!token(start->method, strlen(start->method)))
+        *flaw = "the method is not a token";
+    else if (!version_1_1 && strcmp(start->version, "HTTP/1.0") != 0)
+        *flaw = "the version is neither HTTP/1.1 nor HTTP/1.0";
+    if (*flaw != NULL) return INVALID_REQUEST;
+    enum outcome outcome = too_much(hygiene, start, flaw);
+    if (outcome != OK) return outcome;
+    *flaw = hygiene->flaw != NULL ? hygiene->flaw : ambiguity(hygiene, version_1_1);
+    if (*flaw != NULL) return INVALID_REQUEST;
+    if (hygiene->unknown_coding)
+        *flaw = "Transfer-Encoding is something else than chunked; allowed: chunked";
+    else if (!known_method(start->method))
+        *flaw = "the method is none that the gateway knows; allowed: GET, HEAD, POST, OPTIONS";
+    return *flaw != NULL ? NOT_IMPLEMENTED : OK;
 }

@@ -4,6 +4,7 @@
 #include "gateway/http/reply.h"
 #include "gateway/http/result.h"
 #include "gateway/http/urgency.h"
+#include "gateway/text_rules.h"
 #include "gateway/traceparent.h"
 
 #include <assert.h>
@@ -46,6 +47,25 @@ static void read_timeout(struct exchange *exchange, const struct pool_options *p
     exchange->invoke.deadline_ns = clock_add(exchange->arrived_ns, timeout_ns);
 }
 
+static void check_texts(struct exchange *exchange) {
+    const struct headers *headers = &exchange->headers;
+    const struct {
+        enum client_text which;
+        const char *text;
+    } texts[] = {
+        {TEXT_CONTENT_TYPE, headers->content_type},
+        {TEXT_OPERATION, headers->operation},
+        {TEXT_TENANT, headers->tenant},
+        {TEXT_BATCH_KEY, headers->batch_key},
+        {TEXT_REQUEST_ID, headers->request_id},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        const char *text = texts[i].text;
+        const char *flaw = text == NULL ? NULL : text_flaw(texts[i].which, text, strlen(text));
+        if (flaw != NULL) exchange_refuse(exchange, INVALID_REQUEST, flaw);
+    }
+}
+
 /* NULL where its word does not count. */
 static const char *tenant_of(const struct exchange *exchange) {
     return exchange->front->trust_tenant ? exchange->headers.tenant : NULL;
@@ -60,6 +80,7 @@ static void on_begin(struct exchange *exchange) {
         return;
     }
     invoke->pool = pool;
+    check_texts(exchange);
     read_priority(exchange);
     read_timeout(exchange, gate_pool(front->gate, pool));
     if (exchange->headers.hygiene.content_length > front->config->http.max_body)
@@ -78,11 +99,6 @@ static void on_begin(struct exchange *exchange) {
 
 /* --- the body --- */
 
-static void give_back(void *owner, size_t bytes) {
-    struct body_account *account = owner;
-    gate_uncharge(account->gate, account->pool, bytes);
-}
-
 /* Drops what had come so far, with its charge. */
 static void refuse_body(struct exchange *exchange, enum outcome outcome, const char *detail) {
     exchange_refuse(exchange, outcome, detail);
@@ -95,7 +111,7 @@ static enum outcome open_body(struct exchange *exchange) {
     size_t expected = (size_t)exchange->headers.hygiene.content_length;
     enum outcome outcome = body_create(&invoke->body, expected);
     if (outcome != OK) return outcome;
-    invoke->body->released = give_back;
+    invoke->body->released = body_account_give_back;
     invoke->body->released_owner = &exchange->front->accounts[invoke->pool];
     return OK;
 }

@@ -1,8 +1,10 @@
-/* path - the request target, decoded once and by us: the library is told to leave it alone.
+/* path - the request target, decoded once and by us: the library is told to leave it alone. What could
+ *        name one place in two ways is refused, not cleaned.
  * thread: any; pure.
  * owns:   nothing.
- * fails:  INVALID_REQUEST: escapes that are not, or that hide a slash, a NUL or a control byte;
- *         a target that is neither a path, "*" nor http://AUTHORITY/PATH. NOT_FOUND: longer than out. */
+ * fails:  INVALID_REQUEST, and why: escapes that are not, or that hide a slash, a NUL or a control
+ *         character; a backslash, an empty segment, "." or ".."; what is not UTF-8; a target that is
+ *         neither a path, "*" nor http://HOST/PATH. NOT_FOUND: longer than out. */
 #ifndef GATEWAY_HTTP_PATH_H
 #define GATEWAY_HTTP_PATH_H
 
@@ -10,6 +12,7 @@
 
 #include <stddef.h>
 
-enum outcome path_decode(const char *target, char *out, size_t capacity);
+/* flaw: a constant text, NULL unless INVALID_REQUEST. */
+enum outcome path_decode(const char *target, char *out, size_t capacity, const char **flaw);
 
 #endif

@@ -25,8 +25,6 @@ struct problem {
 
 /* Returns the length, without the end. */
 size_t problem_write(const struct problem *problem, char out[PROBLEM_BYTES]);
-/* For Retry-After: whole seconds, rounded up, at least 1; 0 where the status has no such header. */
-uint64_t problem_retry_after_s(const struct problem *problem);
 const char *source_name(enum source source);
 
 #endif

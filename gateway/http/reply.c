@@ -1,6 +1,7 @@
 #include "gateway/http/reply.h"
 
 #include "gateway/http/problem.h"
+#include "gateway/retry_after.h"
 #include "gateway/status_map.h"
 
 #include <assert.h>
@@ -52,9 +53,9 @@ struct MHD_Response *reply_make_problem(struct exchange *exchange, const struct 
         MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_COPY);
     if (response == NULL) return NULL;
     MHD_add_response_header(response, "Content-Type", PROBLEM_CONTENT_TYPE);
-    uint64_t retry_after_s = problem_retry_after_s(&problem);
-    if (retry_after_s > 0) {
-        snprintf(seconds, sizeof seconds, "%" PRIu64, retry_after_s);
+    uint64_t wait_s = retry_after_s(refusal->outcome, refusal->retry_after_ns);
+    if (wait_s > 0) {
+        snprintf(seconds, sizeof seconds, "%" PRIu64, wait_s);
         MHD_add_response_header(response, "Retry-After", seconds);
     }
     if (refusal->outcome == METHOD_NOT_ALLOWED)

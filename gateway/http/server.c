@@ -32,9 +32,9 @@
 
 #define FULL(detail)                                                                               \
     ANSWER("503 Service Unavailable", "application/problem+json",                                  \
-           "{\"type\":\"urn:poolgate:problem:queue_full\",\"title\":\"The queue is "                \
-           "full\",\"status\":503,\"detail\":\"" detail "\",\"instance\":\"/\","                    \
-           "\"code\":\"queue_full\",\"request_id\":\"\",\"source\":\"gateway\","                     \
+           "{\"type\":\"urn:poolgate:problem:queue_full\",\"title\":\"The queue is "               \
+           "full\",\"status\":503,\"detail\":\"" detail "\",\"instance\":\"/\","                   \
+           "\"code\":\"queue_full\",\"request_id\":\"\",\"source\":\"gateway\","                   \
            "\"retry_after_ms\":1000}\n")
 
 struct http_server {
@@ -118,8 +118,8 @@ static void on_enter(void *owner, struct edge_client *client, int fd) {
     static const struct sockaddr_un local = {.sun_family = AF_UNIX};
     struct http_server *server = owner;
     bool relayed = fd != client->fd;
-    const struct sockaddr *address = relayed ? (const struct sockaddr *)&local
-                                             : (const struct sockaddr *)&internet;
+    const struct sockaddr *address =
+        relayed ? (const struct sockaddr *)&local : (const struct sockaddr *)&internet;
     socklen_t bytes = relayed ? sizeof local : sizeof internet;
     server->arriving = client;
     enum MHD_Result added = MHD_add_connection(server->daemon, fd, address, bytes);
@@ -296,7 +296,6 @@ static void start_handles(struct http_server *server) {
 
 static enum outcome open_front(struct front *front, const struct http_server_options *options) {
     const struct config *config = options->config;
-    size_t pools = gate_pools_most(options->gate);
     front->gate = options->gate;
     front->metrics = options->metrics;
     front->config = config;
@@ -304,10 +303,8 @@ static enum outcome open_front(struct front *front, const struct http_server_opt
     front->trust_tenant = config->auth.trust_tenant_header == TRUST_YES ||
                           (config->auth.trust_tenant_header == TRUST_DEFAULT &&
                            config->http.listen.loopback && !has_keys);
-    front->accounts = calloc(pools, sizeof *front->accounts);
-    if (front->accounts == NULL) return MEMORY_EXHAUSTED;
-    for (size_t i = 0; i < pools; i++)
-        front->accounts[i] = (struct body_account){.gate = front->gate, .pool = (uint32_t)i};
+    enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
+    if (outcome != OK) return outcome;
     return live_requests_open(&front->live, config->http.max_connections + SPARE_CONNECTIONS);
 }
 
@@ -317,7 +314,14 @@ static void free_server(struct http_server *server) {
     free(server);
 }
 
-static enum outcome open_edge(struct http_server *server) {
+/* TLS needs somebody in between, strict or not. */
+static enum edge_service service_of(const struct http_server_options *options) {
+    if (options->config->http.guard == GUARD_STRICT) return EDGE_GUARDED_HTTP;
+    return options->tls != NULL ? EDGE_RELAYED_HTTP : EDGE_DIRECT;
+}
+
+static enum outcome open_edge(struct http_server *server,
+                              const struct http_server_options *server_options) {
     const struct config *config = server->front.config;
     const struct listen_address *listen = &config->http.listen;
     const struct edge_options options = {
@@ -325,7 +329,8 @@ static enum outcome open_edge(struct http_server *server) {
         .port = listen->port,
         .max_connections = config->http.max_connections,
         .probe_connections = PROBE_CONNECTIONS,
-        .service = config->http.guard == GUARD_STRICT ? EDGE_GUARDED_HTTP : EDGE_DIRECT,
+        .service = service_of(server_options),
+        .tls = server_options->tls,
         .max_per_address = config->http.max_per_address,
         .header_timeout_ns = config->http.header_timeout_ns,
         .min_rate = config->http.min_rate,
@@ -342,12 +347,13 @@ static enum outcome open_edge(struct http_server *server) {
 }
 
 /* Everything that can fail, in the order in which finish() takes it down. */
-static enum outcome open_parts(struct http_server *server) {
+static enum outcome open_parts(struct http_server *server,
+                               const struct http_server_options *options) {
     size_t places = (size_t)server->front.config->http.max_connections + SPARE_CONNECTIONS;
     enum outcome outcome =
         channel_open(&server->front.channel, &server->loop, places, on_messages, server);
     if (outcome != OK) return outcome;
-    outcome = open_edge(server);
+    outcome = open_edge(server, options);
     if (outcome != OK) goto no_edge;
     server->daemon = start_daemon(server);
     if (server->daemon == NULL) goto no_daemon;
@@ -376,7 +382,7 @@ enum outcome http_server_open(struct http_server **out, const struct http_server
         free_server(server);
         return MEMORY_EXHAUSTED;
     }
-    outcome = open_parts(server);
+    outcome = open_parts(server, options);
     if (outcome != OK) {
         int error = errno;
         uv_run(&server->loop, UV_RUN_DEFAULT); /* closes what was opened */

@@ -16,6 +16,7 @@ struct http_server_options {
     struct gate *gate;
     struct metrics *metrics;
     const struct config *config;
+    struct tls *tls; /* NULL: plain */
 };
 
 enum outcome http_server_open(struct http_server **out, const struct http_server_options *options);

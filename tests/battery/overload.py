@@ -52,7 +52,7 @@ def exact_over_grpc(gateway, held, over):
 
 @trial("A2", "Q + k at once: exactly k are refused, with advice when to come back")
 def rejection_is_exact(run):
-    held, over, rounds = 8 + 2, 7, 20
+    held, over, rounds = 8 + 2, 7, (4 if run.short else 20)
     pool = echo("held", slots=2, queue={"capacity": 8, "reserve": "0%", "overload": "none"})
     with stage(run, [pool]) as place:
         exact = {"http": 0, "grpc": 0}

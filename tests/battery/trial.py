@@ -4,6 +4,7 @@ import time
 from contextlib import contextmanager
 
 tests = []
+TIMES = ("s", "ms", "%")
 
 
 def trial(name, title):
@@ -21,10 +22,10 @@ def show(value, unit):
 
 
 class Measure:
-    def __init__(self, name, value, limit, unit, at_least, invariant=None):
+    def __init__(self, name, value, limit, unit, at_least, invariant=None, judged=True):
         self.name, self.value, self.limit, self.unit, self.at_least = name, value, limit, unit, at_least
         self.invariant = invariant
-        self.passed = value >= limit if at_least else value <= limit
+        self.passed = not judged or (value >= limit if at_least else value <= limit)
 
     @property
     def bound(self):
@@ -49,13 +50,16 @@ class Trial:
     # --- what a test says -------------------------------------------------------------------------
 
     def at_most(self, name, value, limit, unit=""):
-        self.measures.append(Measure(name, value, limit, unit, False))
+        self.measures.append(Measure(name, value, limit, unit, False, judged=self.judges(unit)))
 
     def at_least(self, name, value, limit, unit=""):
-        self.measures.append(Measure(name, value, limit, unit, True))
+        self.measures.append(Measure(name, value, limit, unit, True, judged=self.judges(unit)))
 
     def must(self, invariant, name, value, limit, unit=""):
-        self.measures.append(Measure(name, value, limit, unit, False, invariant))
+        self.measures.append(Measure(name, value, limit, unit, False, invariant, self.judges(unit)))
+
+    def judges(self, unit):
+        return not (self.battery.no_times and unit in TIMES)
 
     def note(self, text):
         self.notes.append(text)

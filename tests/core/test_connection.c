@@ -92,6 +92,7 @@ static void open_bench(struct bench *bench, uv_loop_t *loop, struct switchboard 
                                          .over = on_over,
                                          .owner = bench};
     require(connection_open(&bench->connection, &options) == OK);
+    connection_begin(bench->connection);
 }
 
 static void greet(struct bench *bench) {

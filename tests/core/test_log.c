@@ -313,6 +313,18 @@ START_TEST(a_descriptor_that_would_block_is_waited_for) {
 }
 END_TEST
 
+START_TEST(a_pipe_that_nobody_reads_does_not_hold_up_the_end) {
+    int ends[2];
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq(log_open(ends[1], LOG_DEBUG, LOG_TEXT), OK);
+    for (int i = 0; i < 3 * RING_LINES; i++) log_event(LOG_INFO, "m", LOG_INT("i", i));
+    log_close(); /* libcheck's own time limit is what fails here */
+    ck_assert_uint_gt(log_dropped(), RING_LINES);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 START_TEST(lines_that_cannot_be_written_are_counted) {
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
     ck_assert_int_ge(full, 0);
@@ -363,4 +375,5 @@ SUITE("core/log", 60, a_line_is_key_value_text, a_line_without_fields_is_whole_t
       many_fields_are_left_out_from_the_end, a_long_line_of_text_closes_its_quotes,
       without_a_writer_lines_go_nowhere, a_full_ring_drops_and_counts_and_blocks_nobody,
       closing_writes_what_is_waiting, a_descriptor_that_would_block_is_waited_for,
-      lines_that_cannot_be_written_are_counted, lines_of_eight_threads_are_whole_and_in_order)
+      a_pipe_that_nobody_reads_does_not_hold_up_the_end, lines_that_cannot_be_written_are_counted,
+      lines_of_eight_threads_are_whole_and_in_order)

@@ -484,14 +484,16 @@ START_TEST(every_error_of_a_worker_has_its_outcome) {
     } table[] = {{WORKER_SAID_FAILED, WORKER_ERROR, 1},
                  {WORKER_SAID_INVALID, INVALID_REQUEST, 0},
                  {WORKER_SAID_UNSUPPORTED, UNSUPPORTED_MEDIA_TYPE, 0},
-                 {WORKER_SAID_CANCELLED, CANCELLED, 0}};
+                 {WORKER_SAID_CANCELLED, CANCELLED, 0},
+                 {WORKER_ANSWER_LOST, MEMORY_EXHAUSTED, 0}};
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         set(1, 1, 1);
         open_warm();
         uint64_t id = submit();
         say_error(A, id, table[i].error, "what it says");
         assert_answered(id, table[i].outcome);
-        ck_assert_int_eq(ending(id)->source, SOURCE_WORKER);
+        bool said = table[i].error != WORKER_ANSWER_LOST;
+        ck_assert_int_eq(ending(id)->source, said ? SOURCE_WORKER : SOURCE_GATEWAY);
         ck_assert_str_eq(ending(id)->detail, "what it says");
         ck_assert_uint_eq(slot_of_actor(A)->errors, table[i].errors);
         ck_assert_str_eq(slot_of_actor(A)->last_error, table[i].errors > 0 ? "what it says" : "");

@@ -127,13 +127,14 @@ def process_field(pid, name):
 
 class Gateway:
     def __init__(self, pools, wait="ready", settings=(), environment=None, expect_exit=0, conserve=True,
-                 stop_within=10.0, keep_log_bounded=8 << 20, **sections):
+                 stop_within=10.0, keep_log_bounded=8 << 20, before_exec=None, **sections):
         self.mark = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="poolgate-test-"))
         self.config_file = self.folder / "poolgate.yaml"
         self.log_file = self.folder / "log"
         self.wait, self.expect_exit, self.conserve = wait, expect_exit, conserve
         self.stop_within, self.log_bound = stop_within, keep_log_bounded
+        self.before_exec = before_exec  # runs in the new process, before the program
         self.sent = 0
         config = {
             "http": {"listen": "127.0.0.1:0", **sections.pop("http", {})},
@@ -185,7 +186,7 @@ class Gateway:
     def start(self):
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment, cwd=self.folder)
+                                            env=self.environment, cwd=self.folder, preexec_fn=self.before_exec)
         line = eventually(self._listening, within=10, about="the gateway listens")
         self.host, port = line["http"].rsplit(":", 1)
         self.port = int(port)

@@ -215,8 +215,9 @@ def a_call_cut_off_in_the_middle_of_its_message_is_a_cancelled_one():
             node.command("cancel", of=number)
             node.finish(number)
         eventually(lambda: gateway.pool("echo")["queue"]["bytes"] == 0, about="no byte is charged")
-        counts = {code: gateway.metrics().sum("poolgate_requests_total", code=code) for code in ("ok", "cancelled")}
-        equal(gateway.metrics().sum("poolgate_requests_total"), sum(counts.values()), f"all others of {counts}")
+        numbers = gateway.metrics()
+        counts = {code: numbers.sum("poolgate_requests_total", code=code) for code in ("ok", "cancelled")}
+        equal(numbers.sum("poolgate_requests_total"), sum(counts.values()), f"all others of {counts}")
         every_call_is_released(gateway)
 
 

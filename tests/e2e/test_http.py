@@ -136,7 +136,7 @@ def head_and_unknown_methods_are_harmless():
     with Gateway([echo()]) as gateway:
         head = gateway.ask("HEAD", "/livez")
         check(head.status in (200, 405) and head.body == b"", f"HEAD: {head!r}")
-        equal(gateway.ask("BREW", "/v1/pools/echo/invoke").status, 405, "an unknown method")
+        equal(gateway.ask("BREW", "/v1/pools/echo/invoke").status, 501, "an unknown method")
         equal(gateway.get("/livez").status, 200, "afterwards")
 
 
@@ -229,7 +229,7 @@ def smuggled_requests_are_refused_and_never_run():
                 wrong.append(f"{name}: the connection stays open")
                 continue
             status = answer.split(b"\r\n")[0]
-            if b" 400 " not in status:
+            if b" 400 " not in status and b" 501 " not in status:  # 501: a coding that nobody here knows
                 wrong.append(f"{name}: {status!r}")
             if b"smuggled" in answer or b" 200 " in answer:
                 wrong.append(f"{name}: the hidden request was answered")

@@ -336,13 +336,26 @@ static const struct mistake program_mistakes[] = {
     {"http: {trusted_proxies: [10.0.0.1/8]}",
      "poolgate.yaml:2: http.trusted_proxies: \"10.0.0.1/8\" does not fit into the list, allowed is a list of "
      "addresses and networks such as [10.0.0.0/8]"},
-    {"http: {tls: {cert: a.pem}}", "poolgate.yaml:2: http.tls.cert: TLS is not available in this "
-                                   "version and plain text would be unsafe, allowed is nothing"},
+    {"http: {tls: {cert: a.pem}}",
+     "poolgate.yaml:2: http.tls.cert: http.tls.key is missing, allowed is nothing, or with it"},
+    {"http: {tls: {key: a.pem}}",
+     "poolgate.yaml:2: http.tls.key: http.tls.cert is missing, allowed is nothing, or with it"},
+    {"grpc: {tls: {cert: c.pem, key: k.pem, client_names: [a]}}",
+     "poolgate.yaml:2: grpc.tls.client_names: grpc.tls.client_ca is missing, allowed is nothing, "
+     "or "
+     "with it"},
+    {"http: {tls: {client_names: a}}",
+     "poolgate.yaml:2: http.tls.client_names: \"a\" is not a list, allowed is a list of names such "
+     "as [worker.example, spiffe://example/app]"},
+    {"http: {tls: {cert: /nowhere/c.pem, key: k.pem}}",
+     "poolgate.yaml:2: http.tls.cert: /nowhere/c.pem: No such file or directory, allowed is a "
+     "readable PEM file"},
     {"http: {tls: yes}",
-     "poolgate.yaml:2: http.tls: \"yes\" is not a map, allowed here: cert, key, client_ca"},
+     "poolgate.yaml:2: http.tls: \"yes\" is not a map, allowed here: cert, key, client_ca, "
+     "client_names"},
     {"grpc: {tls: {client_ca: ca.pem}}",
-     "poolgate.yaml:2: grpc.tls.client_ca: TLS is not available in this version and plain text "
-     "would be unsafe, allowed is nothing"},
+     "poolgate.yaml:2: grpc.tls.client_ca: grpc.tls.cert is missing, allowed is nothing, or with "
+     "it"},
     {"grpc: {max_message: 2GiB}", "poolgate.yaml:2: grpc.max_message: \"2GiB\" is out of range, "
                                   "allowed is a size such as 64MiB, from 1B to 2147483647B"},
     {"admin: {listen: 127.0.0.1:9}", "poolgate.yaml:2: admin.listen: administration is not "

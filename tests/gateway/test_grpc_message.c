@@ -1,11 +1,14 @@
 /* The reading of clients' protobuf messages over slices cut anywhere, and of the InvokeRequest. */
 #include "gateway/grpc/invoke_request.h"
-#include "gateway/grpc/text.h"
+#include "gateway/text_rules.h"
 
 #include "protos/gateway.pb-c.h"
+#include "protos/health.pb-c.h"
+#include "protos/worker.pb-c.h"
 #include "tests/support/suite.h"
 
 #include <grpc/slice.h>
+#include <stdbool.h>
 #include <string.h>
 
 static uint64_t seed = UINT64_C(0x5eed);
@@ -189,6 +192,133 @@ START_TEST(what_is_not_protobuf_is_refused) {
 }
 END_TEST
 
+/* The flaw of a request of these bytes begins with the name of what is wrong. */
+static void flawed(const char *bytes, size_t count, const char *words) {
+    static struct invoke_request request;
+    ck_assert_int_eq(read_bytes(&request, bytes, count), INVALID_REQUEST);
+    ck_assert_msg(strncmp(request.flaw, words, strlen(words)) == 0, "%s: %s", words, request.flaw);
+}
+#define FLAWED(text, words) flawed(text, sizeof(text) - 1, words)
+
+START_TEST(a_flaw_names_its_field) {
+    FLAWED("\x0a\x05"
+           "abc",
+           "the pool's name reaches beyond the end");
+    FLAWED("\x12\xff\xff\xff\x7f", "the payload reaches beyond the end");
+    FLAWED("\x10\x01", "the payload is written as another kind");
+    FLAWED("\x13", "the payload is written as another kind"); /* a group */
+    FLAWED("\x1d\x01\x02\x03\x04", "the content type is written as another kind");
+    FLAWED("\x1a\x02\xc3\x28", "the content type is not UTF-8");
+    FLAWED("\x32\x03"
+           "a\x00"
+           "b",
+           "the tenant has control characters");
+    FLAWED("\x32\x04"
+           "\x1b[2J",
+           "the tenant has control characters");
+    FLAWED("\x3a\x01\xff", "the batch key is not UTF-8");
+    FLAWED("\x42\x01\n", "the operation has control characters");
+    FLAWED("\x4a\x02\xc2\x85", "the request id has control characters");
+    FLAWED("\x22\x00", "a name of metadata has");
+    FLAWED("\x22\x06\x0a\x01"
+           "a\x12\x01\n",
+           "a value of metadata has control characters");
+    FLAWED("\x22\x05\x0a\x01"
+           "a\x10\x01",
+           "a pair of metadata is written as another kind");
+    FLAWED("\x22\x03\x0a\x05"
+           "a",
+           "a pair of metadata is not protobuf");
+    FLAWED("\x22\x7f", "a pair of metadata reaches beyond the end");
+    FLAWED("\x28\x06", "the priority is none of the enumeration");
+    FLAWED("\x2a\x01\x01", "the priority is written as another kind");
+    FLAWED("\x28\xff", "the priority reaches beyond the end");
+    FLAWED("\x7a\x05", "a field reaches beyond the end");
+    FLAWED("\x7b", "a field is written as another kind");
+    FLAWED("\x00\x00", "the message is not protobuf");
+}
+END_TEST
+
+/* depth fields of number, each in the one before; returns the length. */
+static size_t nested(uint8_t number, size_t depth, uint8_t out[512]) {
+    size_t used = 0;
+    for (size_t i = 0; i < depth; i++) {
+        size_t inside =
+            2 * (depth - i - 1); /* at least a tag and a length each; below 128 in all */
+        out[used++] = (uint8_t)(number << 3 | 2);
+        out[used++] = (uint8_t)inside;
+    }
+    return used;
+}
+
+START_TEST(what_nests_in_a_known_field_is_refused_and_elsewhere_not_entered) {
+    static struct invoke_request request;
+    uint8_t bytes[512];
+    for (size_t depth = 2; depth <= 33; depth++) {
+        for (uint8_t number = 1; number <= 9; number++) {
+            size_t count = nested(number, depth, bytes);
+            enum outcome outcome = read_bytes(&request, bytes, count);
+            bool is_bytes = number == 2; /* the payload is anything */
+            ck_assert_msg((outcome == OK) == is_bytes, "field %u, %zu deep", number, depth);
+        }
+        ck_assert_int_eq(read_bytes(&request, bytes, nested(15, depth, bytes)), OK);
+    }
+    memset(bytes, 0x7b, sizeof bytes); /* groups, 512 deep */
+    ck_assert_int_eq(read_bytes(&request, bytes, sizeof bytes), INVALID_REQUEST);
+}
+END_TEST
+
+/* How deep a message of this kind can nest; more than `most` counts as endless. */
+static unsigned depth_of(const ProtobufCMessageDescriptor *message, unsigned most) {
+    unsigned deepest = 0;
+    ck_assert_msg(most > 0, "%s may contain itself", message->name);
+    for (unsigned i = 0; i < message->n_fields; i++) {
+        if (message->fields[i].type != PROTOBUF_C_TYPE_MESSAGE) continue;
+        unsigned depth = depth_of(message->fields[i].descriptor, most - 1);
+        if (depth > deepest) deepest = depth;
+    }
+    return deepest + 1;
+}
+
+/* protobuf-c 1.4.1 reads recursively and without a limit: only kinds that end may be given to it. */
+START_TEST(no_message_of_any_protocol_may_contain_itself) {
+    static const ProtobufCServiceDescriptor *const services[] = {
+        &poolgate__v1__gateway__descriptor, &grpc__health__v1__health__descriptor};
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++)
+        for (unsigned m = 0; m < services[i]->n_methods; m++) {
+            ck_assert_uint_le(depth_of(services[i]->methods[m].input, 8), 5);
+            ck_assert_uint_le(depth_of(services[i]->methods[m].output, 8), 5);
+        }
+    static const ProtobufCMessageDescriptor *const envelopes[] = {
+        &poolgate__worker__v1__hello__descriptor,   &poolgate__worker__v1__setup__descriptor,
+        &poolgate__worker__v1__ready__descriptor,   &poolgate__worker__v1__request__descriptor,
+        &poolgate__worker__v1__chunk__descriptor,   &poolgate__worker__v1__reply__descriptor,
+        &poolgate__worker__v1__error__descriptor,   &poolgate__worker__v1__ping__descriptor,
+        &poolgate__worker__v1__checked__descriptor, &poolgate__worker__v1__loading__descriptor};
+    for (size_t i = 0; i < sizeof envelopes / sizeof envelopes[0]; i++)
+        ck_assert_uint_le(depth_of(envelopes[i], 8), 2);
+}
+END_TEST
+
+START_TEST(four_megabytes_of_empty_messages_are_refused_on_one_page) {
+    static struct invoke_request request;
+    size_t count = (size_t)4 << 20;
+    for (uint8_t number = 1; number <= 15; number++) {
+        uint8_t *bytes = malloc(count);
+        for (size_t i = 0; i < count; i += 2) {
+            bytes[i] = (uint8_t)(number << 3 | 2);
+            bytes[i + 1] = 0;
+        }
+        grpc_byte_buffer *buffer = cut(bytes, count, 16384);
+        enum outcome outcome = invoke_request_read(&request, buffer);
+        ck_assert_int_eq(outcome, number == 2 ? OK : INVALID_REQUEST);
+        if (number != 2) ck_assert_ptr_nonnull(strstr(request.flaw, "48 KiB beside its payload"));
+        grpc_byte_buffer_destroy(buffer);
+        free(bytes);
+    }
+}
+END_TEST
+
 START_TEST(a_text_is_utf8_without_control_characters) {
     REFUSED("\x0a\x03"
             "a\x00"
@@ -278,14 +408,15 @@ START_TEST(a_message_of_one_text_is_read) {
     grpc_byte_buffer *buffer = cut((const uint8_t *)"\x0a\x03"
                                                     "ocr\x10\x05",
                                    7, 2);
-    ck_assert_str_eq(message_only_text(buffer, &page, 63), "ocr");
-    ck_assert_ptr_null(message_only_text(buffer, &page, 2));
+    const char *flaw;
+    ck_assert_str_eq(message_only_text(buffer, &page, TEXT_POOL, &flaw), "ocr");
     grpc_byte_buffer_destroy(buffer);
-    ck_assert_str_eq(message_only_text(NULL, &page, 63), "");
+    ck_assert_str_eq(message_only_text(NULL, &page, TEXT_POOL, &flaw), "");
     buffer = cut((const uint8_t *)"\x0a\x09"
                                   "ocr",
                  5, 2);
-    ck_assert_ptr_null(message_only_text(buffer, &page, 63));
+    ck_assert_ptr_null(message_only_text(buffer, &page, TEXT_POOL, &flaw));
+    ck_assert_ptr_nonnull(flaw);
     grpc_byte_buffer_destroy(buffer);
 }
 END_TEST
@@ -293,7 +424,10 @@ END_TEST
 SUITE("gateway/grpc/message", 60, what_protobuf_c_packs_is_read_however_it_is_cut,
       nothing_is_an_empty_request, a_piece_that_is_refused_ends_the_handing_out,
       every_shorter_message_is_refused_or_sound, a_hundred_thousand_random_changes_do_no_harm,
-      what_is_not_protobuf_is_refused, a_text_is_utf8_without_control_characters,
-      a_priority_is_one_of_the_enumeration, of_two_pairs_with_one_name_the_later_counts,
-      metadata_has_at_most_32_pairs_with_proper_names, small_fields_fill_a_page_and_no_more,
-      a_message_of_one_text_is_read)
+      what_is_not_protobuf_is_refused, a_flaw_names_its_field,
+      what_nests_in_a_known_field_is_refused_and_elsewhere_not_entered,
+      no_message_of_any_protocol_may_contain_itself,
+      four_megabytes_of_empty_messages_are_refused_on_one_page,
+      a_text_is_utf8_without_control_characters, a_priority_is_one_of_the_enumeration,
+      of_two_pairs_with_one_name_the_later_counts, metadata_has_at_most_32_pairs_with_proper_names,
+      small_fields_fill_a_page_and_no_more, a_message_of_one_text_is_read)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+static enum outcome outcome; /* of the last verdict */
+
 /* lines: "Name: value", separated by LF. */
 static const char *verdict_of(const char *method, const char *version, const char *lines) {
     struct hygiene hygiene = {0};
@@ -13,7 +15,11 @@ static const char *verdict_of(const char *method, const char *version, const cha
         hygiene_line(&hygiene, lines, name, lines + name + 2, line - name - 2);
         lines += line + (lines[line] == '\n' ? 1 : 0);
     }
-    return hygiene_verdict(&hygiene, method, version);
+    const struct start_line start = {method, "/livez", version};
+    const char *flaw;
+    outcome = hygiene_verdict(&hygiene, &start, &flaw);
+    ck_assert_int_eq(outcome == OK, flaw == NULL);
+    return flaw;
 }
 
 static void refused(const char *lines) {
@@ -60,11 +66,71 @@ START_TEST(a_length_that_is_not_one_number_is_refused) {
 END_TEST
 
 START_TEST(an_encoding_other_than_one_chunked_is_refused) {
-    refused("Host: g\nTransfer-Encoding: gzip, chunked");
-    refused("Host: g\nTransfer-Encoding: chunked, chunked");
-    refused("Host: g\nTransfer-Encoding: identity");
-    refused("Host: g\nTransfer-Encoding: xchunked");
-    refused("Host: g\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked");
+    static const struct {
+        const char *value;
+        enum outcome outcome;
+    } rows[] = {
+        {"gzip, chunked", NOT_IMPLEMENTED},
+        {"identity", NOT_IMPLEMENTED},
+        {"xchunked", NOT_IMPLEMENTED},
+        {"chunked, chunked", INVALID_REQUEST},
+        {"chunked, gzip", INVALID_REQUEST},
+        {"", INVALID_REQUEST},
+        {"chunked,", INVALID_REQUEST},
+        {",chunked", INVALID_REQUEST},
+        {"\"chunked\"", INVALID_REQUEST},
+        {"chunked;q=1", INVALID_REQUEST},
+        {"chun ked", INVALID_REQUEST},
+        {"gzip\nTransfer-Encoding: gzip", INVALID_REQUEST},
+        {"gzip\nContent-Length: 1", INVALID_REQUEST},
+        {"chunked\nTransfer-Encoding: chunked", INVALID_REQUEST},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char lines[96];
+        snprintf(lines, sizeof lines, "Host: g\nTransfer-Encoding: %s", rows[i].value);
+        refused(lines);
+        ck_assert_msg(outcome == rows[i].outcome, "%s: %s", lines, outcome_code(outcome));
+    }
+}
+END_TEST
+
+START_TEST(a_method_that_nobody_knows_is_not_implemented) {
+    static const char *const known[] = {"GET",     "HEAD",  "POST",    "PUT",  "DELETE",
+                                        "OPTIONS", "PATCH", "CONNECT", "TRACE"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        ck_assert_ptr_null(verdict_of(known[i], "HTTP/1.1", "Host: g"));
+    static const char *const unknown[] = {"M-SEARCH", "get", "GETT", "PRI", "BREW"};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        ck_assert_ptr_nonnull(verdict_of(unknown[i], "HTTP/1.1", "Host: g"));
+        ck_assert_int_eq(outcome, NOT_IMPLEMENTED);
+    }
+    ck_assert_ptr_nonnull(verdict_of("BREW", "HTTP/1.1", "X: y")); /* what is unclear comes first */
+    ck_assert_int_eq(outcome, INVALID_REQUEST);
+}
+END_TEST
+
+static enum outcome verdict_on(size_t lines, size_t bytes, size_t target_bytes) {
+    static char value[HEADER_BYTES_MOST + 1], target[TARGET_BYTES_MOST + 2];
+    struct hygiene hygiene = {0};
+    struct start_line start = {"GET", target, "HTTP/1.1"};
+    const char *flaw;
+    memset(value, 'v', sizeof value);
+    memset(target, '/', sizeof target);
+    target[target_bytes] = '\0';
+    hygiene_line(&hygiene, "Host", 4, "g", 1);
+    for (size_t i = 2; i < lines; i++) hygiene_line(&hygiene, "X", 1, "", 0);
+    hygiene_line(&hygiene, "X", 1, value, bytes - hygiene.bytes - 5);
+    ck_assert_uint_eq(hygiene.bytes, bytes);
+    return hygiene_verdict(&hygiene, &start, &flaw);
+}
+
+START_TEST(each_limit_holds_to_the_byte) {
+    ck_assert_int_eq(verdict_on(100, 2048, 10), OK);
+    ck_assert_int_eq(verdict_on(101, 2048, 10), HEADERS_TOO_LARGE);
+    ck_assert_int_eq(verdict_on(10, HEADER_BYTES_MOST, 10), OK);
+    ck_assert_int_eq(verdict_on(10, HEADER_BYTES_MOST + 1, 10), HEADERS_TOO_LARGE);
+    ck_assert_int_eq(verdict_on(10, 2048, TARGET_BYTES_MOST), OK);
+    ck_assert_int_eq(verdict_on(10, 2048, TARGET_BYTES_MOST + 1), URI_TOO_LONG);
 }
 END_TEST
 
@@ -107,7 +173,6 @@ START_TEST(a_method_that_is_no_token_and_a_strange_version_are_refused) {
     ck_assert_ptr_nonnull(verdict_of("", "HTTP/1.1", "Host: g"));
     ck_assert_ptr_nonnull(verdict_of("GET", "HTTP/9.9", "Host: g"));
     ck_assert_ptr_nonnull(verdict_of("GET", "", "Host: g"));
-    ck_assert_ptr_null(verdict_of("M-SEARCH", "HTTP/1.1", "Host: g"));
 }
 END_TEST
 
@@ -125,4 +190,5 @@ SUITE("gateway/http/hygiene", 5, an_ordinary_request_passes,
       an_encoding_on_http_1_0_is_refused, one_host_is_needed_and_only_one,
       a_name_that_is_no_token_is_refused, control_characters_in_a_value_are_refused,
       a_method_that_is_no_token_and_a_strange_version_are_refused,
+      a_method_that_nobody_knows_is_not_implemented, each_limit_holds_to_the_byte,
       the_length_is_known_after_its_line)

@@ -90,7 +90,10 @@ END_TEST
 static char decoded[64];
 
 static enum outcome decode(const char *target) {
-    return path_decode(target, decoded, sizeof decoded);
+    const char *flaw;
+    enum outcome outcome = path_decode(target, decoded, sizeof decoded, &flaw);
+    ck_assert_int_eq(outcome == INVALID_REQUEST, flaw != NULL);
+    return outcome;
 }
 
 START_TEST(a_path_is_decoded_once) {
@@ -101,6 +104,10 @@ START_TEST(a_path_is_decoded_once) {
     ck_assert_int_eq(decode("http://host:80/livez"), OK);
     ck_assert_str_eq(decoded, "/livez");
     ck_assert_int_eq(decode("*"), OK);
+    ck_assert_int_eq(decode("/v1/pools/"), OK);
+    ck_assert_int_eq(decode("/.../a..b/.c"), OK);
+    ck_assert_int_eq(decode("/caf%c3%a9%23"), OK);
+    ck_assert_str_eq(decoded, "/caf\xc3\xa9#");
 }
 END_TEST
 
@@ -120,6 +127,21 @@ START_TEST(a_path_that_hides_something_is_refused) {
                                           "http:///livez",
                                           "http://host",
                                           "ftp://host/livez",
+                                          "http://user@host/livez",
+                                          "http://host\\@other/livez",
+                                          "//livez",
+                                          "/v1//pools",
+                                          "/v1/./pools",
+                                          "/v1/pools/../pools",
+                                          "/v1/pools/%2e%2E/pools",
+                                          "/..",
+                                          "/v1\\pools",
+                                          "/v1%5cpools",
+                                          "/%c0%af",
+                                          "/%e0%80%af",
+                                          "/%ed%a0%80",
+                                          "/%c2%85",
+                                          "/livez#x",
                                           "**"};
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
         ck_assert_msg(decode(targets[i]) == INVALID_REQUEST, "%s", targets[i]);

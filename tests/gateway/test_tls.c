@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-static char folder[64], cert[96], key[96], client_ca[96], error_text[256];
+static char folder[64], cert[96], key[96], client_ca[96], error_text[384];
 static struct paper authority, stranger, own;
 static struct tls *tls;
 static struct tls_session *session;

@@ -129,13 +129,26 @@ static int read_rest(const struct question *question, char *why) {
     return 0;
 }
 
-static int read_document(struct question *question, const struct poolgate_request *request,
-                         char *why) {
-    if (!shape_is_bounded(request->body, request->body_bytes))
+/* What is refused before the parser sees it; 0: nothing. */
+static int look_ahead(const struct poolgate_request *request, char *why) {
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t bytes = request->body_bytes;
+    if (bytes > QUESTION_JSON_MAX)
+        return INVALID(why, "JSON: %zu bytes; allowed: %zu bytes", bytes, QUESTION_JSON_MAX);
+    if (bytes >= sizeof mark - 1 && memcmp(request->body, mark, sizeof mark - 1) == 0)
+        return INVALID(why, "JSON: begins with a byte order mark; allowed: UTF-8 without one");
+    if (!shape_is_bounded(request->body, bytes))
         return INVALID(why,
                        "JSON: too deep or too many values; allowed: {\"input\": …} with 1 to "
                        "%d texts",
                        QUESTION_TEXTS_MAX);
+    return 0;
+}
+
+static int read_document(struct question *question, const struct poolgate_request *request,
+                         char *why) {
+    int error_of = look_ahead(request, why);
+    if (error_of != 0) return error_of;
     json_error_t error;
     question->document =
         json_loadb(request->body, request->body_bytes, JSON_REJECT_DUPLICATES, &error);
@@ -147,7 +160,7 @@ static int read_document(struct question *question, const struct poolgate_reques
     }
     if (!json_is_object(question->document))
         return INVALID(why, "JSON: not an object; allowed: {\"input\": …}");
-    int error_of = read_rest(question, why);
+    error_of = read_rest(question, why);
     if (error_of == 0) error_of = read_input(question, why);
     if (error_of == 0) error_of = read_dimensions(question, why);
     if (error_of == 0) error_of = read_form(question, why);

@@ -11,7 +11,9 @@
 
 #include <jansson.h>
 
-#define QUESTION_TEXTS_MAX      2048
+#define QUESTION_TEXTS_MAX 2048
+#define QUESTION_JSON_MAX                                                                          \
+    ((size_t)32 * 1024 * 1024) /* of a document; parsing takes some times that */
 #define QUESTION_DIMENSIONS_MIN 8
 #define QUESTION_WHY_BYTES      512
 
