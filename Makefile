@@ -1,8 +1,9 @@
 # poolgate: the commands of the README. CMake does the building; this file names what one may ask for.
 BUILD    ?= build
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
+FUZZ_SECONDS ?= 300
 
-.PHONY: all deps demo test bench battery run lint format asan tsan coverage image clean help
+.PHONY: all deps demo test bench battery run lint format asan tsan fuzz coverage image clean help
 .DEFAULT_GOAL := all
 
 all:                  ## build build/poolgate, build/poolgate-worker and build/workers/
@@ -47,6 +48,10 @@ tsan: deps            ## every test under the thread sanitizer
 	@scripts/deps clang
 	@scripts/build tsan build-tsan $(JOBS) && tests/run build-tsan
 
+fuzz: deps            ## libFuzzer on every parser, FUZZ_SECONDS each; the last line is "N passed, N failed"
+	@scripts/deps clang
+	@scripts/build fuzz build-fuzz $(JOBS) fuzz_targets && tests/fuzz/run build-fuzz $(FUZZ_SECONDS)
+
 coverage: deps        ## every test, then the share of lines that ran
 	@scripts/build coverage build-coverage $(JOBS) && tests/run build-coverage && scripts/coverage build-coverage
 
@@ -54,7 +59,7 @@ image:                ## build the container image and try it: requests, health,
 	@docker/check_image $(BUILD)
 
 clean:
-	rm -rf build build-asan build-tsan build-coverage
+	rm -rf build build-asan build-tsan build-fuzz build-coverage
 
 help:                 ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-9s %s\n", $$1, $$2}' Makefile

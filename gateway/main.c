@@ -11,6 +11,7 @@ static const struct {
     {"check", "say what is wrong with a configuration", command_check},
     {"invoke", "send a file or stdin to a pool, print its answer", command_invoke},
     {"status", "show pools and slots of a running gateway", command_status},
+    {"key", "add, list and revoke the keys of clients", command_key},
     {"version", "print the version", command_version},
 };
 

@@ -30,6 +30,7 @@ struct metrics {
     struct lag lag[FRONTEND_COUNT];
     _Atomic(struct row *) rows[ROW_BUCKETS]; /* by name; they only ever grow at their head */
     struct row *nameless;
+    _Atomic uint64_t refused[FRONTEND_COUNT][OUTCOME_COUNT]; /* before they were looked at */
 };
 
 static const char *const frontend_names[] = {
@@ -103,6 +104,10 @@ void metrics_answered(struct metrics *metrics, const char *pool, enum frontend f
     atomic_fetch_add_explicit(&row->answered[frontend][outcome], 1, memory_order_relaxed);
 }
 
+void metrics_refused(struct metrics *metrics, enum frontend frontend, enum outcome outcome) {
+    atomic_fetch_add_explicit(&metrics->refused[frontend][outcome], 1, memory_order_relaxed);
+}
+
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change) {
     atomic_fetch_add_explicit(&metrics->connections[frontend], change, memory_order_relaxed);
 }
@@ -164,12 +169,24 @@ static void write_row(struct row *row, FILE *out) {
     }
 }
 
+/* Of every path and method; those of invocations are among requests_total as well. */
+static void write_refusals(struct metrics *metrics, FILE *out) {
+    static const enum outcome outcomes[] = {UNAUTHENTICATED, PERMISSION_DENIED, RATE_LIMITED};
+    family(out, "access_refused_total", "counter", "Requests refused for who sent them.");
+    for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
+        for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++)
+            fprintf(out, "poolgate_access_refused_total{frontend=\"%s\",code=\"%s\"} %" PRIu64 "\n",
+                    frontend_names[frontend], outcome_code(outcomes[i]),
+                    atomic_load(&metrics->refused[frontend][outcomes[i]]));
+}
+
 static void write_requests(struct metrics *metrics, FILE *out) {
     family(out, "requests_total", "counter", "Requests answered, by how they ended.");
     for (size_t i = 0; i < ROW_BUCKETS; i++)
         for (struct row *row = atomic_load(&metrics->rows[i]); row != NULL; row = row->next)
             write_row(row, out);
     write_row(metrics->nameless, out);
+    write_refusals(metrics, out);
 }
 
 /* --- one number of each pool ------------------------------------------------------------------- */

@@ -27,6 +27,8 @@ void metrics_close(struct metrics *metrics); /* NULL is allowed */
 /* Counts go by the pool's name, whatever pool has it. "": the request named none that exists. */
 void metrics_answered(struct metrics *metrics, const char *pool, enum frontend frontend,
                       enum outcome outcome);
+/* A request was refused for who sent it: UNAUTHENTICATED, PERMISSION_DENIED, RATE_LIMITED. */
+void metrics_refused(struct metrics *metrics, enum frontend frontend, enum outcome outcome);
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change);
 /* Until when the certificate that a front end shows is valid, in seconds of the wall clock; before the first
  * it has none. */

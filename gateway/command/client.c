@@ -93,6 +93,21 @@ static CURLcode perform(struct transfer *transfer, const char *url, struct curl_
     return code;
 }
 
+const char *client_key(void) {
+    const char *key = getenv("POOLGATE_KEY");
+    return key != NULL && key[0] != '\0' && strpbrk(key, "\r\n") == NULL ? key : NULL;
+}
+
+static struct curl_slist *append_key(struct curl_slist *headers) {
+    char line[256];
+    const char *key = client_key();
+    if (key == NULL) return headers;
+    int bytes = snprintf(line, sizeof line, "Authorization: Bearer %s", key);
+    if (bytes < (int)sizeof line) headers = curl_slist_append(headers, line);
+    explicit_bzero(line, sizeof line);
+    return headers;
+}
+
 bool client_send(struct client *client) {
     const char *base = gateway_url(client);
     size_t base_bytes = strlen(base);
@@ -107,6 +122,7 @@ bool client_send(struct client *client) {
     struct curl_slist *headers = NULL;
     for (const char *const *h = client->headers; h != NULL && *h != NULL; h++)
         headers = curl_slist_append(headers, *h);
+    headers = append_key(headers);
     CURLcode code = transfer.curl == NULL ? CURLE_FAILED_INIT : perform(&transfer, url, headers);
     curl_slist_free_all(headers);
     curl_easy_cleanup(transfer.curl);

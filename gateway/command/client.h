@@ -40,6 +40,8 @@ struct client {
     "  --ca FILE          with https://: whom to trust instead of the machine's authorities\n"     \
     "  --cert FILE        the certificate to show, and --key FILE its private key\n"
 void client_tls_option(struct client_tls *tls, int option, const char *value);
+/* What POOLGATE_KEY says, never the command line, which everybody on the machine can read; or NULL. */
+const char *client_key(void);
 bool client_send(struct client *client);
 /* Writes what a problem document says, or the text itself, as one line. */
 void client_explain(const struct client *client, FILE *out);

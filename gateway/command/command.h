@@ -12,9 +12,11 @@ int command_serve(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_invoke(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_key(int argc, char **argv);
 int command_version(int argc, char **argv);
 
-extern const char serve_usage[], check_usage[], invoke_usage[], status_usage[], version_usage[];
+extern const char serve_usage[], check_usage[], invoke_usage[], status_usage[], key_usage[],
+    version_usage[];
 
 enum { EXIT_USAGE = 2 };
 

@@ -21,7 +21,8 @@ const char invoke_usage[] =
     "  --grpc             over gRPC instead of HTTP\n"
     "  --url URL          the gateway; without it POOLGATE_URL, else http://127.0.0.1:8080;\n"
     "                     with --grpc HOST:PORT or https://HOST:PORT, without it "
-    "127.0.0.1:8081\n" CLIENT_TLS_USAGE "  -v, --verbose      the times and the slot, on stderr\n";
+    "127.0.0.1:8081\n" CLIENT_TLS_USAGE "  -v, --verbose      the times and the slot, on stderr\n\n"
+    "A key is taken from the environment: POOLGATE_KEY.\n";
 
 #define DEFAULT_GRPC_ADDRESS "127.0.0.1:8081"
 
@@ -148,6 +149,7 @@ static int invoke_over_grpc(const struct invocation *invocation, FILE *body) {
         .tls_ca = invocation->tls.ca,
         .tls_cert = invocation->tls.cert,
         .tls_key = invocation->tls.key,
+        .key = client_key(),
         .pool = invocation->pool,
         .content_type = invocation->type != NULL ? invocation->type : guess_type(invocation->file),
         .operation = invocation->operation,

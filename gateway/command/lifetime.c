@@ -36,6 +36,7 @@ struct lifetime {
     int signals, drained;
     struct reconfigure *reconfigure; /* NULL once it is too late */
     struct certificates *certificates;
+    struct access *access;
     bool ends, said_late, hung_up;
     unsigned signals_seen;
     bool skip_grace, is_drained;
@@ -87,7 +88,7 @@ static void wait_until(struct lifetime *life, uint64_t until_ns) {
     struct pollfd fds[] = {{.fd = life->signals, .events = POLLIN},
                            {.fd = life->drained, .events = POLLIN},
                            {.fd = reloaded, .events = POLLIN}};
-    int wait_ms = -1;
+    int wait_ms = access_has_keys(life->access) ? (int)(ACCESS_LOOK_NS / CLOCK_MS) : -1;
     if (until_ns != CLOCK_NEVER) {
         uint64_t now_ns = clock_now_ns();
         uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns) / CLOCK_MS + 1 : 0;
@@ -149,8 +150,10 @@ static uint64_t time_for_replies(uint64_t until_ns) {
     return left_ns > REPLIES_NS ? left_ns : REPLIES_NS;
 }
 
-static void tend_certificates(struct lifetime *life) {
-    certificates_tend(life->certificates, clock_now_ns(), life->hung_up);
+static void tend(struct lifetime *life) {
+    uint64_t now_ns = clock_now_ns();
+    certificates_tend(life->certificates, now_ns, life->hung_up);
+    access_tend(life->access, now_ns, life->hung_up);
     life->hung_up = false;
 }
 
@@ -162,7 +165,7 @@ static void serve_until_signal(struct lifetime *life) {
     while (life->signals_seen == 0) {
         wait_until(life, earlier(reconfigure_due_ns(life->reconfigure),
                                  certificates_due_ns(life->certificates)));
-        tend_certificates(life);
+        tend(life);
         if (life->signals_seen == 0) reconfigure_run(life->reconfigure, clock_now_ns());
     }
     life->ends = true;
@@ -177,6 +180,7 @@ void lifetime_run(const struct lifetime_parts *parts) {
     lifetime_open(&life);
     life.reconfigure = reconfigure;
     life.certificates = parts->certificates;
+    life.access = parts->access;
     serve_until_signal(&life);
     uint64_t grace_ns = reconfigure_grace_ns(reconfigure);
     uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
@@ -188,7 +192,7 @@ void lifetime_run(const struct lifetime_parts *parts) {
     log_event(LOG_INFO, "not ready", LOG_UINT("grace_ms", grace_ns / CLOCK_MS));
     while (!life.skip_grace && clock_now_ns() < grace_until_ns) {
         wait_until(&life, earlier(grace_until_ns, certificates_due_ns(life.certificates)));
-        tend_certificates(&life);
+        tend(&life);
     }
     log_event(LOG_INFO, "draining");
     drain(&life, gate, until_ns);

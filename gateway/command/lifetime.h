@@ -14,12 +14,13 @@
 /* SIGTERM, SIGINT, SIGHUP and SIGCHLD wait to be read; before the first thread starts. */
 void lifetime_block_signals(void);
 /* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures.
- * Certificates that changed are read again until the drain begins. */
+ * Certificates and a key file that changed are read again until the drain begins. */
 struct lifetime_parts {
     struct gate *gate;
     struct http_server *http;
     struct rpc_server *rpc;
     struct certificates *certificates;
+    struct access *access;
     struct reconfigure *reconfigure;
 };
 void lifetime_run(const struct lifetime_parts *parts);

@@ -38,14 +38,15 @@ const char serve_usage[] =
     "A second signal, or SIGINT, skips the grace; a third ends at once.\n"
     "SIGHUP: reads the configuration again; only the pools that it changes are touched. One with "
     "a\n"
-    "mistake is refused, with its mistakes in the log, and nothing changes. Certificates are read\n"
-    "again too, also by themselves within two seconds when their files changed.\n";
+    "mistake is refused, with its mistakes in the log, and nothing changes. Certificates and the\n"
+    "key file are read again too, also by themselves within two seconds when they changed.\n";
 
 struct gateway {
     struct configuration configuration;
     struct pool_options *pools;
     char worker_program[PATH_MAX], plugin_folder[PATH_MAX];
     struct gate *gate;
+    struct access *access;
     struct metrics *metrics;
     struct certificates *certificates;
     struct http_server *http;
@@ -108,12 +109,15 @@ static bool open_http(struct gateway *gateway) {
         .metrics = gateway->metrics,
         .config = config,
         .tls = certificates_of(gateway->certificates, FRONTEND_HTTP),
+        .access = gateway->access,
     };
     enum outcome outcome = http_server_open(&gateway->http, &options);
     if (outcome == OK) return true;
     int error = errno;
-    fprintf(stderr, "poolgate: http.listen: cannot listen on %s:%u: %s\n", config->http.listen.host,
-            config->http.listen.port,
+    const struct listen_address *admin = &config->admin.listen;
+    fprintf(stderr, "poolgate: http.listen: cannot listen on %s:%u%s%s: %s\n",
+            config->http.listen.host, config->http.listen.port,
+            admin->text != NULL ? " and admin.listen " : "", admin->text != NULL ? admin->text : "",
             outcome == INVALID_REQUEST ? strerror(error) : outcome_title(outcome));
     return false;
 }
@@ -125,6 +129,7 @@ static bool open_grpc(struct gateway *gateway) {
         .metrics = gateway->metrics,
         .config = config,
         .tls = certificates_of(gateway->certificates, FRONTEND_GRPC),
+        .access = gateway->access,
     };
     enum outcome outcome = rpc_server_open(&gateway->rpc, &options);
     if (outcome == OK) return true;
@@ -149,8 +154,17 @@ static bool open_certificates(struct gateway *gateway) {
                              gateway->metrics) == OK;
 }
 
+static bool open_access(struct gateway *gateway) {
+    char error[KEY_ERROR_BYTES];
+    enum outcome outcome = access_open(&gateway->access, gateway->configuration.config, error);
+    if (outcome != OK)
+        fprintf(stderr, "poolgate: auth.keys_file: %s\n",
+                error[0] != '\0' ? error : outcome_title(outcome));
+    return outcome == OK;
+}
+
 static bool open_all(struct gateway *gateway) {
-    if (!open_certificates(gateway)) return false;
+    if (!open_access(gateway) || !open_certificates(gateway)) return false;
     if (!find_workers(gateway) || !open_gate(gateway)) return false;
     bool http = open_http(gateway);
     if (http && open_grpc(gateway)) {
@@ -196,8 +210,10 @@ static int serve(struct gateway *gateway) {
         log_close();
         return EXIT_FAILURE;
     }
+    const char *admin = http_server_admin_address(gateway->http);
     log_event(LOG_INFO, "listening", LOG_STR("http", http_server_address(gateway->http)),
               LOG_STR("grpc", rpc_server_address(gateway->rpc)),
+              LOG_STR(admin[0] != '\0' ? "admin" : NULL, admin),
               LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
               LOG_INT("pid", getpid()));
     open_self_dial(gateway);
@@ -205,6 +221,7 @@ static int serve(struct gateway *gateway) {
                                          .http = gateway->http,
                                          .rpc = gateway->rpc,
                                          .certificates = gateway->certificates,
+                                         .access = gateway->access,
                                          .reconfigure = gateway->reconfigure};
     lifetime_run(&parts);
     uint32_t abandoned = abandoned_threads(gateway->gate);
@@ -224,6 +241,7 @@ int command_serve(int argc, char **argv) {
     if (status < 0) status = serve(&gateway);
     certificates_close(gateway.certificates);
     metrics_close(gateway.metrics);
+    access_close(gateway.access);
     reconfigure_close(gateway.reconfigure);
     free(gateway.pools);
     configuration_free(&gateway.configuration);

@@ -12,7 +12,8 @@ const char status_usage[] =
     "http://127.0.0.1:8080.\n"
     "--ready asks /readyz alone and prints what it says: 0 when the gateway is ready, else 1. It "
     "is\n"
-    "meant for a container's health check.\n\n" CLIENT_TLS_USAGE;
+    "meant for a container's health check. A key is taken from the environment: "
+    "POOLGATE_KEY.\n\n" CLIENT_TLS_USAGE;
 
 static const char *text_of(json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));

@@ -101,7 +101,7 @@ static void warn(struct draft *draft, const struct variable *variable, struct ma
 static enum outcome read_variable(struct arena *arena, const char *text,
                                   struct variable *variable) {
     /* The command line's own, and what a slot is told. */
-    static const char *const others[] = {OURS "URL", OURS "SLOT"};
+    static const char *const others[] = {OURS "URL", OURS "SLOT", OURS "KEY"};
     *variable = (struct variable){.name = NULL};
     const char *equals = strchr(text, '=');
     if (equals == NULL || strncmp(text, OURS, strlen(OURS)) != 0) return OK;

@@ -2,15 +2,14 @@
 
 #include "core/policy/chaos.h"
 #include "gateway/config/tls_rules.h"
+#include "gateway/keys/key_file.h"
 
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define NO_KEYS    "keys are not available in this version and nobody would be asked for one"
-#define NO_ADMIN   "administration is not available in this version"
-#define NOTHING    ", allowed is nothing"
+#define NOTHING ", allowed is nothing"
 
 /* A value that is understood but cannot be had: it would be unsafe to go on as if it were not
  * there. One row each; the row goes when the feature comes. */
@@ -20,8 +19,6 @@ static const struct unavailable {
     const char *value; /* NULL: anything but nothing */
     const char *why;
 } unavailable[] = {
-    {&schema_program, "auth.keys_file", NULL, NO_KEYS NOTHING},
-    {&schema_program, "admin.listen", NULL, NO_ADMIN NOTHING},
     {&schema_pool, "sandbox", "strict", "is not available in this version, allowed is standard"},
 };
 
@@ -31,7 +28,7 @@ static void blame(const struct scope *scope, const char *path, const char *forma
 /* The line is where the key was set, or where its scope begins when it was not. */
 static void blame(const struct scope *scope, const char *path, const char *format, ...) {
     const struct setting *setting = scope_setting(scope, path);
-    char text[320];
+    char text[640];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -79,8 +76,26 @@ static void check_door(const struct draft *draft, const char *path,
     if (!is_sound(scope, "auth.allow_anonymous") || !is_sound(scope, "auth.keys_file")) return;
     blame(scope, path,
           "%s can be reached from other machines and nobody would be asked for a key, allowed is a "
-          "loopback address, or auth.allow_anonymous: true",
+          "loopback address, auth.keys_file, or auth.allow_anonymous: true",
           listen->text);
+}
+
+static bool same_place(const struct listen_address *a, const struct listen_address *b) {
+    return a->port != 0 && a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+static void check_admin(const struct draft *draft) {
+    const struct config *config = draft->config;
+    const struct scope *scope = &draft->scope;
+    const struct listen_address *admin = &config->admin.listen;
+    if (admin->text == NULL || !is_sound(scope, "admin.listen")) return;
+    if (!admin->loopback)
+        blame(scope, "admin.listen",
+              "%s can be reached from other machines, allowed is a loopback address", admin->text);
+    if ((is_sound(scope, "http.listen") && same_place(admin, &config->http.listen)) ||
+        (is_sound(scope, "grpc.listen") && same_place(admin, &config->grpc.listen)))
+        blame(scope, "admin.listen", "%s is taken by clients, allowed is an address of its own",
+              admin->text);
 }
 
 static void check_doors(const struct draft *draft) {
@@ -89,9 +104,9 @@ static void check_doors(const struct draft *draft) {
     const struct listen_address *http = &config->http.listen, *grpc = &config->grpc.listen;
     check_door(draft, "http.listen", http);
     check_door(draft, "grpc.listen", grpc);
-    check_door(draft, "admin.listen", &config->admin.listen);
+    check_admin(draft);
     if (!is_sound(scope, "http.listen") || !is_sound(scope, "grpc.listen")) return;
-    if (http->port == 0 || http->port != grpc->port || strcmp(http->host, grpc->host) != 0) return;
+    if (!same_place(http, grpc)) return;
     blame(scope, later(scope, "grpc.listen", "http.listen"),
           "HTTP and gRPC are both at %s, allowed is an address of its own for each", grpc->text);
 }
@@ -210,6 +225,15 @@ static void check_chaos(const struct draft *draft, bool allowed) {
 
 void rules_check_files(struct draft *draft) {
     tls_rules_check_files(draft);
+    const char *path = draft->config->auth.keys_file;
+    char error[KEY_ERROR_BYTES];
+    struct keys *keys;
+    if (path == NULL || !is_sound(&draft->scope, "auth.keys_file")) return;
+    enum outcome outcome = key_file_read(&keys, path, error);
+    keys_free(keys);
+    if (outcome == OK) return;
+    blame(&draft->scope, "auth.keys_file", "%s: %s (`poolgate key add` makes one that fits)",
+          report_quote(path).text, outcome == MEMORY_EXHAUSTED ? "out of memory" : error);
 }
 
 void rules_check(struct draft *draft, bool allow_chaos) {

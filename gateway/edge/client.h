@@ -33,19 +33,20 @@ struct edge_client {
     enum edge_presence presence;
     struct address address; /* behind a proxy that is trusted and says so: of the proxy's client */
     void *owner;            /* the front end's own; NULL at first */
+    void *port;             /* likewise: which of its addresses it is that the client came to */
 
     /* The edge's own. */
     int fd; /* the client's socket; -1: it is over, the front end has not said so yet */
     uint32_t generation; /* of this place: an event of an earlier client is known by it */
     enum edge_stage stage;
     enum edge_phase phase;
-    bool counted;   /* in addresses */
-    bool own;       /* the gateway's own, which asks whether its port answers */
-    bool proxied;   /* accepted from a trusted proxy */
+    bool counted; /* in addresses */
+    bool own;     /* the gateway's own, which asks whether its port answers */
+    bool proxied; /* accepted from a trusted proxy */
     bool linger, forgotten, suspect, ended;
-    struct relay *relay; /* NULL: direct, or over */
+    struct relay *relay;   /* NULL: direct, or over */
     struct stream shaking; /* TLS, until the relay has it */
-    uint64_t answered;   /* requests */
+    uint64_t answered;     /* requests */
     struct wait wait;
     struct list_node paced; /* in the edge's line while it has to send or to take */
     enum pace_way pace_way;

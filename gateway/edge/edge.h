@@ -37,10 +37,12 @@ struct edge_options {
     enum edge_service service;
     struct tls *tls; /* NULL: plain. Not with EDGE_DIRECT */
     uint32_t max_connections, probe_connections;
-    uint32_t max_per_address; /* 0: a quarter of max_connections, and as many as it likes on loopback */
+    uint32_t
+        max_per_address; /* 0: a quarter of max_connections, and as many as it likes on loopback */
     uint64_t header_timeout_ns;
-    uint64_t min_rate;         /* bytes a second; 0: none */
-    uint64_t reader_stall_ns;  /* a relayed reader that takes nothing for so long is cut; 0: min_rate counts */
+    uint64_t min_rate; /* bytes a second; 0: none */
+    uint64_t
+        reader_stall_ns; /* a relayed reader that takes nothing for so long is cut; 0: min_rate counts */
     const char *const *trusted_proxies; /* addresses and networks; NULL-terminated, or NULL */
     struct metrics *metrics;
     enum frontend frontend;

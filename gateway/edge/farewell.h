@@ -15,7 +15,7 @@ struct farewell {
     int epoll; /* the caller's; events of places carry FAREWELL_TAG | place */
     size_t count, next;
     struct {
-        int fd; /* -1: free */
+        int fd;                  /* -1: free */
         uint64_t until_ns, left; /* bytes that are still let go by */
     } places[FAREWELL_PLACES];
 };

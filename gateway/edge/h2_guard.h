@@ -11,13 +11,11 @@
 #include <stdint.h>
 
 /* One reason each: the label in the metrics is the lower-case name. */
-#define H2_VERDICTS(X)                                                                             \
-    X(CLEAN)                                                                                       \
-    X(PREFACE)                                                                                     \
-    X(FRAME_SIZE)                                                                                  \
-    X(RAPID_RESET)                                                                                 \
-    X(MADE_RESET) X(CONTINUATION) X(HEADER_BLOCK) X(SETTINGS) X(PING) X(WINDOW_UPDATE) X(PRIORITY) \
-        X(EMPTY_DATA) X(STREAMS) X(UNKNOWN_FRAME)
+/* clang-format off */
+#define H2_VERDICTS(X) \
+    X(CLEAN) X(PREFACE) X(FRAME_SIZE) X(RAPID_RESET) X(MADE_RESET) X(CONTINUATION) X(HEADER_BLOCK) \
+    X(SETTINGS) X(PING) X(WINDOW_UPDATE) X(PRIORITY) X(EMPTY_DATA) X(STREAMS) X(UNKNOWN_FRAME)
+/* clang-format on */
 #define H2_VERDICT(name) H2_GUARD_##name,
 enum h2_guard_verdict { H2_VERDICTS(H2_VERDICT) H2_GUARD_COUNT };
 #undef H2_VERDICT

@@ -14,7 +14,8 @@ static bool ask(int fd, struct tcp_info *info) {
     socklen_t bytes = sizeof *info;
     *info = (struct tcp_info){.tcpi_state = 0};
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &bytes) != 0) return false;
-    return bytes >= offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info->tcpi_bytes_received;
+    return bytes >=
+           offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info->tcpi_bytes_received;
 }
 
 bool pace_measure(int fd, enum pace_way way, struct pace_sample *out) {

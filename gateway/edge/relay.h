@@ -26,12 +26,12 @@ enum relay_guard { RELAY_UNGUARDED, RELAY_HTTP_GUARD, RELAY_H2_GUARD };
 enum relay_state { RELAY_MOVING, RELAY_FLAWED, RELAY_EMPTIED, RELAY_LOST };
 
 struct relay_way {
-    char *held; /* NULL: nothing is */
+    char *held;         /* NULL: nothing is */
     uint32_t at, count; /* what of it is still to be sent */
-    uint64_t moved; /* bytes that the other side took */
-    bool ending; /* the end of its source is near: it is read to the end */
-    bool ended; /* its source will send no more */
-    bool closed;    /* its target takes no more, or has been told of the end */
+    uint64_t moved;     /* bytes that the other side took */
+    bool ending;        /* the end of its source is near: it is read to the end */
+    bool ended;         /* its source will send no more */
+    bool closed;        /* its target takes no more, or has been told of the end */
 };
 
 struct relay {

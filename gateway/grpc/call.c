@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "gateway/grpc/credentials.h"
 #include "gateway/grpc/door.h"
 #include "gateway/retry_after.h"
 #include "gateway/status_map.h"
@@ -71,6 +72,12 @@ static void watch_close(struct call *call) {
     start_batch(call, &op, 1, &call->closed);
 }
 
+static struct refused refusal_of(const struct access_grant *grant) {
+    return (struct refused){.outcome = grant->outcome,
+                            .detail = grant->detail,
+                            .retry_after_ns = grant->retry_after_ns};
+}
+
 /* As HTTP/2 counts a list of fields: 32 bytes for each besides its name and value. */
 static bool has_too_much_metadata(const struct call *call) {
     size_t bytes = 0;
@@ -93,6 +100,11 @@ static void begin(struct call *call) {
     } else if (!call->method->probe && door_is_full_for(door, call->handle)) {
         refused.outcome = QUEUE_FULL;
         refused.detail = "there are too many connections";
+    } else if (credentials_decide(call) != OK) {
+        refused = refusal_of(&call->grant);
+        metrics_refused(call->queue->front->metrics, FRONTEND_GRPC, refused.outcome);
+        if (call->method == &methods[METHOD_INVOKE])
+            metrics_answered(call->queue->front->metrics, "", FRONTEND_GRPC, refused.outcome);
     }
     if (refused.outcome == OK)
         call->method->begin(call);
@@ -167,6 +179,7 @@ const char *call_name(struct call *call, const char *wanted) {
 static bool begin_reply(struct call *call) {
     assert(call->phase == CALL_OPEN);
     call->phase = call->is_closed ? CALL_REPLIED : CALL_REPLYING;
+    access_leave(&call->grant);
     return !call->is_closed;
 }
 

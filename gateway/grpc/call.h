@@ -42,6 +42,7 @@ struct call {
     int cancelled; /* the library's word, once is_closed */
     bool is_closed;
     uint64_t arrived_ns, deadline_ns; /* deadline_ns CLOCK_NEVER: the client named none */
+    struct access_grant grant;
     struct live_request live;
     char id[CALL_ID_BYTES];
 

@@ -72,11 +72,18 @@ static grpc_byte_buffer *make_message(const struct rpc_client *client, uint8_t *
     return message;
 }
 
+/* The call holds what it sends until its end. */
 static void perform(grpc_call *call, grpc_completion_queue *queue, grpc_byte_buffer *message,
-                    struct answer *answer) {
+                    const char *key, struct answer *answer) {
+    char bearer[256] = "";
+    if (key != NULL) snprintf(bearer, sizeof bearer, "Bearer %s", key);
+    grpc_metadata shown = {.key = grpc_slice_from_static_string("authorization"),
+                           .value = grpc_slice_from_copied_string(bearer)};
     grpc_op ops[6] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},  {.op = GRPC_OP_SEND_MESSAGE},
                       {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT}, {.op = GRPC_OP_RECV_INITIAL_METADATA},
                       {.op = GRPC_OP_RECV_STATUS_ON_CLIENT},  {.op = GRPC_OP_RECV_MESSAGE}};
+    ops[0].data.send_initial_metadata.count = key != NULL ? 1 : 0;
+    ops[0].data.send_initial_metadata.metadata = &shown;
     ops[1].data.send_message.send_message = message;
     ops[3].data.recv_initial_metadata.recv_initial_metadata = &answer->initial;
     ops[4].data.recv_status_on_client.trailing_metadata = &answer->trailing;
@@ -86,6 +93,7 @@ static void perform(grpc_call *call, grpc_completion_queue *queue, grpc_byte_buf
     grpc_call_error error = grpc_call_start_batch(call, ops, 6, answer, NULL);
     assert(error == GRPC_CALL_OK);
     grpc_completion_queue_next(queue, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_slice_unref(shown.value);
 }
 
 /* --- the answer --- */
@@ -217,7 +225,7 @@ static bool call_gateway(struct rpc_client *client, grpc_byte_buffer *message) {
         grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
                                  grpc_slice_from_static_string("/poolgate.v1.Gateway/Invoke"), NULL,
                                  deadline_of(client), NULL);
-    perform(call, queue, message, &answer);
+    perform(call, queue, message, client->key, &answer);
     bool read = read_answer(client, &answer);
     grpc_metadata_array_destroy(&answer.initial);
     grpc_metadata_array_destroy(&answer.trailing);

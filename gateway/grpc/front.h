@@ -9,6 +9,7 @@
 #include "gateway/body_account.h"
 #include "gateway/config/config.h"
 #include "gateway/grpc/open_calls.h"
+#include "gateway/keys/access.h"
 #include "gateway/metrics.h"
 
 #include <stdatomic.h>
@@ -17,6 +18,7 @@ struct door;
 
 struct grpc_front {
     struct gate *gate;
+    struct access *access;
     struct metrics *metrics;
     const struct config *config;
     bool trust_tenant;     /* InvokeRequest.tenant counts */

@@ -84,6 +84,7 @@ static const char *traceparent_of(const struct call *call, char out[TRACEPARENT_
 }
 
 static const char *tenant_of(const struct call *call, const struct invoke_request *asked) {
+    if (call->grant.tenant != NULL) return call->grant.tenant;
     return call->queue->front->trust_tenant ? asked->tenant : NULL;
 }
 
@@ -147,6 +148,7 @@ static enum outcome read_and_submit(struct call *call, struct refused *refused) 
         refused->detail = asked.flaw;
         return INVALID_REQUEST;
     }
+    asked.priority = access_priority(&call->grant, asked.priority);
     call_name(call, asked.request_id);
     return submit(call, &asked, refused);
 }

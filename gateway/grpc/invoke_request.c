@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <strings.h>
 
 /* Field numbers of poolgate.v1.InvokeRequest. */
 enum {
@@ -92,7 +93,9 @@ static const char *read_pair(struct invoke_request *request, const struct messag
     if (flaw != NULL) return flaw;
     if (fields.broken) return "a pair of metadata is not protobuf";
     flaw = text_flaw(TEXT_METADATA_NAME, pair.name, strlen(pair.name)); /* it may be missing */
-    return flaw != NULL ? flaw : keep_pair(request, pair);
+    if (flaw != NULL) return flaw;
+    if (strcasecmp(pair.name, "authorization") == 0) return NULL; /* no worker's business */
+    return keep_pair(request, pair);
 }
 
 static const char *read_field(struct invoke_request *request, struct message_field *field) {

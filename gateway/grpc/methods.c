@@ -11,10 +11,13 @@ static void begin_other(struct call *call) {
 }
 
 const struct method methods[METHODS] = {
-    [METHOD_INVOKE] = {"/poolgate.v1.Gateway/Invoke", 128, false, invocation_begin,
+    [METHOD_INVOKE] = {"/poolgate.v1.Gateway/Invoke", 128, ACCESS_INVOKE, false, invocation_begin,
                        invocation_answered, invocation_left},
-    [METHOD_LIST_POOLS] = {"/poolgate.v1.Gateway/ListPools", 4, false, pools_list, NULL, NULL},
-    [METHOD_GET_POOL] = {"/poolgate.v1.Gateway/GetPool", 4, false, pools_get, NULL, NULL},
-    [METHOD_HEALTH_CHECK] = {"/grpc.health.v1.Health/Check", 8, true, health_check, NULL, NULL},
-    [METHOD_OTHER] = {NULL, 8, false, begin_other, NULL, NULL},
+    [METHOD_LIST_POOLS] = {"/poolgate.v1.Gateway/ListPools", 4, ACCESS_READ, false, pools_list,
+                           NULL, NULL},
+    [METHOD_GET_POOL] = {"/poolgate.v1.Gateway/GetPool", 4, ACCESS_READ, false, pools_get, NULL,
+                         NULL},
+    [METHOD_HEALTH_CHECK] = {"/grpc.health.v1.Health/Check", 8, ACCESS_OPEN, true, health_check,
+                             NULL, NULL},
+    [METHOD_OTHER] = {NULL, 8, ACCESS_ANY, false, begin_other, NULL, NULL},
 };

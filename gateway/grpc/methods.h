@@ -5,6 +5,8 @@
 #ifndef GATEWAY_GRPC_METHODS_H
 #define GATEWAY_GRPC_METHODS_H
 
+#include "gateway/keys/access.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -13,6 +15,7 @@ struct call;
 struct method {
     const char *path;                /* NULL: any that has no row of its own */
     unsigned armed;                  /* so many calls wait for clients, on each completion queue */
+    enum access_need need;           /* what its caller must be allowed */
     bool probe;                      /* answered also when all places for clients are taken */
     void (*begin)(struct call *);    /* the client's message is there */
     void (*answered)(struct call *); /* the pool has answered; NULL where no pool is asked */

@@ -112,18 +112,12 @@ static void stop_server(struct rpc_server *server, uint64_t until_ns) {
 
 /* --- life --- */
 
-static bool trusts_tenant(const struct config *config) {
-    if (config->auth.trust_tenant_header != TRUST_DEFAULT)
-        return config->auth.trust_tenant_header == TRUST_YES;
-    bool has_keys = config->auth.keys_file != NULL && config->auth.keys_file[0] != '\0';
-    return config->grpc.listen.loopback && !has_keys;
-}
-
 static enum outcome open_front(struct grpc_front *front, const struct rpc_server_options *options) {
     front->gate = options->gate;
+    front->access = options->access;
     front->metrics = options->metrics;
     front->config = options->config;
-    front->trust_tenant = trusts_tenant(options->config);
+    front->trust_tenant = access_trusts_tenant(options->config, &options->config->grpc.listen);
     enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
     if (outcome != OK) return outcome;
     outcome = open_calls_open(&front->calls);

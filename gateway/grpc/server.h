@@ -7,6 +7,7 @@
 
 #include "core/gate.h"
 #include "gateway/config/config.h"
+#include "gateway/keys/access.h"
 #include "gateway/metrics.h"
 
 /* The library has taken the names grpc_server and grpc_server_*. */
@@ -17,6 +18,7 @@ struct rpc_server_options {
     struct metrics *metrics;
     const struct config *config;
     struct tls *tls; /* NULL: plain */
+    struct access *access; /* NULL: everybody may do everything but administer */
 };
 
 enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_options *options);

@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "gateway/http/forwarded.h"
+#include "gateway/http/origin.h"
 #include "gateway/http/path.h"
 #include "gateway/http/reply.h"
 
@@ -19,6 +20,10 @@ void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char
     if (exchange->refusal.outcome != OK) return;
     exchange->refusal.outcome = outcome;
     exchange->refusal.detail = detail;
+}
+
+const struct front_port *exchange_port(const struct exchange *exchange) {
+    return exchange->client->port;
 }
 
 bool exchange_abandoned(const struct exchange *exchange) {
@@ -43,9 +48,59 @@ static void find_handler(struct exchange *exchange) {
     const char *flaw;
     enum outcome outcome = path_decode(exchange->target, path, sizeof path, &flaw);
     if (outcome == OK)
-        outcome = route_find(routes, routes_count, exchange->method, path, &exchange->match);
+        outcome = route_find(routes, routes_count, exchange_port(exchange)->routes,
+                             exchange->method, path, &exchange->match);
     if (outcome != OK) exchange_refuse(exchange, outcome, flaw);
     exchange->handler = exchange->match.handler;
+}
+
+/* A refusal that says more than what the route had to say. */
+static void refuse_above_all(struct exchange *exchange, enum outcome outcome, const char *detail,
+                             uint64_t retry_after_ns) {
+    metrics_refused(exchange->front->metrics, FRONTEND_HTTP, outcome);
+    exchange->refusal =
+        (struct refusal){.outcome = outcome, .detail = detail, .retry_after_ns = retry_after_ns};
+}
+
+static struct in6_addr asking_address(const struct exchange *exchange) {
+    const struct address_key key = address_key(&exchange->address);
+    struct in6_addr address;
+    memcpy(&address, key.bytes, sizeof address);
+    return address;
+}
+
+/* Before a browser sends a key it asks without one whether it may. */
+static bool is_preflight(const struct exchange *exchange) {
+    return exchange->headers.preflight != NULL && strcmp(exchange->method, "OPTIONS") == 0 &&
+           origin_listed(&exchange->front->config->http.origins, exchange->headers.origin);
+}
+
+/* Who asks comes before what is asked for: a stranger does not learn which paths there are. */
+static void check_access(struct exchange *exchange) {
+    struct front *front = exchange->front;
+    const struct front_port *port = exchange_port(exchange);
+    const struct headers *headers = &exchange->headers;
+    const char *flaw =
+        origin_flaw(&front->config->http.origins, port->loopback, headers->host, headers->origin);
+    if (flaw != NULL) {
+        refuse_above_all(exchange, PERMISSION_DENIED, flaw, 0);
+        return;
+    }
+    if (is_preflight(exchange)) return;
+    const struct access_ask ask = {
+        .need = exchange->match.need,
+        .credentials_count = headers->authorizations,
+        .credentials = headers->authorization,
+        .credentials_bytes = headers->authorization == NULL ? 0 : strlen(headers->authorization),
+        .address = asking_address(exchange),
+        .admin_door = port->admin,
+        .now_ns = exchange->arrived_ns,
+        .wall_s = clock_wall_ns(exchange->arrived_ns) / CLOCK_S,
+    };
+    access_decide(front->access, &ask, &exchange->grant);
+    if (exchange->grant.outcome != OK)
+        refuse_above_all(exchange, exchange->grant.outcome, exchange->grant.detail,
+                         exchange->grant.retry_after_ns);
 }
 
 /* Whether a refusal must not wait for the body: it is long, of unknown length, or not yet sent. */
@@ -96,9 +151,10 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
     headers_read(&exchange->headers, connection);
     const struct hygiene *hygiene = &exchange->headers.hygiene;
     bool body = hygiene->content_length > 0 || hygiene->encodings > 0;
-    edge_phase(front->edge, exchange->client, body ? EDGE_SENDING : EDGE_WORKING);
-    exchange->address = forwarded_client(front->edge, &exchange->client->address,
-                                         exchange->headers.forwarded_for);
+    struct edge *edge = exchange_port(exchange)->edge;
+    edge_phase(edge, exchange->client, body ? EDGE_SENDING : EDGE_WORKING);
+    exchange->address =
+        forwarded_client(edge, &exchange->client->address, exchange->headers.forwarded_for);
     choose_id(exchange);
     const struct start_line start = {method, target, version};
     const char *flaw;
@@ -108,6 +164,7 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
         return reply_early(exchange);
     }
     find_handler(exchange);
+    if (exchange->refusal.outcome != INVALID_REQUEST) check_access(exchange);
     bool probe = exchange->handler != NULL && exchange->handler->probe;
     if (exchange->client->room == EDGE_ROOM_PROBES && !probe) {
         exchange->refusal.outcome = OK;
@@ -138,7 +195,7 @@ enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_
 enum MHD_Result exchange_continue(struct exchange *exchange) {
     if (exchange->phase == EXCHANGE_ANSWERED) return exchange->handler->answered(exchange);
     assert(exchange->phase == EXCHANGE_READING);
-    edge_phase(exchange->front->edge, exchange->client, EDGE_WORKING);
+    edge_phase(exchange_port(exchange)->edge, exchange->client, EDGE_WORKING);
     if (exchange->refusal.outcome == OK) return exchange->handler->complete(exchange);
     if (exchange->refusal.outcome == PAYLOAD_TOO_LARGE) exchange->close = true;
     return reply_refusal(exchange);
@@ -146,14 +203,16 @@ enum MHD_Result exchange_continue(struct exchange *exchange) {
 
 void exchange_end(struct exchange *exchange) {
     assert(exchange->phase != EXCHANGE_WAITING);
+    access_leave(&exchange->grant);
     if (exchange->handler != NULL && exchange->handler->end != NULL)
         exchange->handler->end(exchange);
     struct front *front = exchange->front;
     struct edge_client *client = exchange->client;
+    struct edge *edge = exchange_port(exchange)->edge;
     live_requests_remove(&front->live, &exchange->live);
     client->owner = NULL;
     front->exchanges--;
     if (exchange->phase == EXCHANGE_READING) front->reading--;
     free(exchange);
-    edge_phase(front->edge, client, EDGE_BETWEEN);
+    edge_phase(edge, client, EDGE_BETWEEN);
 }

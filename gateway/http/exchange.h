@@ -44,6 +44,7 @@ struct exchange {
     const char *method, *target;
     struct route_match match;
     struct headers headers;
+    struct access_grant grant;
     enum exchange_phase phase;
     bool close; /* the connection ends with the reply */
     uint64_t arrived_ns, swallowed;
@@ -65,6 +66,8 @@ void exchange_end(struct exchange *exchange);
 
 /* The first refusal counts. detail: a constant text or NULL. */
 void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char *detail);
+/* The address that it came to. */
+const struct front_port *exchange_port(const struct exchange *exchange);
 /* Whether the client is to be taken for one that left (http.half_close). */
 bool exchange_abandoned(const struct exchange *exchange);
 

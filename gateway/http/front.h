@@ -9,6 +9,7 @@
 #include "gateway/body_account.h"
 #include "gateway/config/config.h"
 #include "gateway/edge/edge.h"
+#include "gateway/http/routes.h"
 #include "gateway/live_requests.h"
 #include "gateway/metrics.h"
 #include "gateway/probes.h"
@@ -19,14 +20,26 @@
 
 enum front_message { FRONT_ANSWERED, FRONT_STOP };
 
+struct front;
+
+/* One of the addresses where it listens. */
+struct front_port {
+    struct front *front;
+    struct edge *edge;
+    bool admin; /* it is admin.listen */
+    bool loopback;
+    bool trust_tenant; /* Poolgate-Tenant counts */
+    enum route_address routes;
+};
+
 struct front {
     struct gate *gate;
+    struct access *access;
     struct metrics *metrics;
     const struct config *config;
-    bool trust_tenant; /* Poolgate-Tenant counts */
     _Atomic bool draining;
-    struct edge *edge;
-    struct channel *channel; /* the pool's answers, one place per connection */
+    struct front_port http, admin; /* admin.edge NULL: there is no admin.listen */
+    struct channel *channel;       /* the pool's answers, one place per connection */
     struct live_requests live;
     struct request_ids ids;
     struct readiness readiness;

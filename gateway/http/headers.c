@@ -19,6 +19,7 @@ static enum MHD_Result on_line(void *owner, enum MHD_ValueKind kind, const char 
         if (known[i].bytes != name_bytes || strncasecmp(known[i].name, name, name_bytes) != 0)
             continue;
         const char **member = (const char **)(void *)((char *)headers + known[i].offset);
+        if (member == &headers->authorization) headers->authorizations++;
         if (*member == NULL || member == &headers->forwarded_for) *member = value;
         break;
     }

@@ -22,10 +22,15 @@
     X(tenant, "Poolgate-Tenant")                                                                   \
     X(batch_key, "Poolgate-Batch-Key")                                                             \
     X(forwarded_for, "X-Forwarded-For")                                                            \
-    X(traceparent, "traceparent")
+    X(traceparent, "traceparent")                                                                  \
+    X(authorization, "Authorization")                                                              \
+    X(host, "Host")                                                                                \
+    X(origin, "Origin")                                                                            \
+    X(preflight, "Access-Control-Request-Method")
 
 struct headers {
     struct hygiene hygiene;
+    unsigned authorizations;                              /* lines of that name */
 #define HEADER_MEMBER(member, header) const char *member; /* NULL: not there */
     HEADERS(HEADER_MEMBER)
 #undef HEADER_MEMBER

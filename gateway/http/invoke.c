@@ -30,11 +30,12 @@ bool invoke_timeout(const char *field, uint64_t max_ns, uint64_t *timeout_ns) {
 static void read_priority(struct exchange *exchange) {
     struct invoke *invoke = &exchange->invoke;
     invoke->priority = urgency_priority(exchange->headers.urgency);
-    if (exchange->headers.priority == NULL) return;
-    invoke->priority = priority_from_name(exchange->headers.priority);
+    if (exchange->headers.priority != NULL)
+        invoke->priority = priority_from_name(exchange->headers.priority);
     if (invoke->priority == PRIORITY_COUNT)
         exchange_refuse(exchange, INVALID_REQUEST,
                         "Poolgate-Priority is none of critical, high, normal, low, batch");
+    invoke->priority = access_priority(&exchange->grant, invoke->priority);
 }
 
 static void read_timeout(struct exchange *exchange, const struct pool_options *pool) {
@@ -66,9 +67,10 @@ static void check_texts(struct exchange *exchange) {
     }
 }
 
-/* NULL where its word does not count. */
+/* The key's; the client's own word where no key names one and it counts; else NULL. */
 static const char *tenant_of(const struct exchange *exchange) {
-    return exchange->front->trust_tenant ? exchange->headers.tenant : NULL;
+    if (exchange->grant.tenant != NULL) return exchange->grant.tenant;
+    return exchange_port(exchange)->trust_tenant ? exchange->headers.tenant : NULL;
 }
 
 static void on_begin(struct exchange *exchange) {

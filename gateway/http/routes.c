@@ -7,16 +7,16 @@
 #include <string.h>
 
 const struct route routes[] = {
-    {"POST", "/v1/pools/{pool}/invoke", &handler_invoke},
-    {"GET", "/v1/pools", &handler_pools},
-    {"GET", "/v1/pools/{pool}", &handler_pool},
-    {"GET", "/v1/pools/{pool}/slots", &handler_slots},
-    {"GET", "/livez", &handler_livez},
-    {"GET", "/readyz", &handler_readyz},
-    {"GET", "/startupz", &handler_startupz},
-    {"GET", "/healthz", &handler_healthz},
-    {"GET", "/metrics", &handler_metrics},
-    {"GET", "/openapi.yaml", &handler_openapi},
+    {"POST", "/v1/pools/{pool}/invoke", &handler_invoke, ACCESS_INVOKE, ROUTE_AT_HTTP},
+    {"GET", "/v1/pools", &handler_pools, ACCESS_READ, ROUTE_AT_BOTH},
+    {"GET", "/v1/pools/{pool}", &handler_pool, ACCESS_READ, ROUTE_AT_BOTH},
+    {"GET", "/v1/pools/{pool}/slots", &handler_slots, ACCESS_READ, ROUTE_AT_BOTH},
+    {"GET", "/livez", &handler_livez, ACCESS_OPEN, ROUTE_AT_BOTH},
+    {"GET", "/readyz", &handler_readyz, ACCESS_OPEN, ROUTE_AT_BOTH},
+    {"GET", "/startupz", &handler_startupz, ACCESS_OPEN, ROUTE_AT_BOTH},
+    {"GET", "/healthz", &handler_healthz, ACCESS_READ, ROUTE_AT_BOTH},
+    {"GET", "/metrics", &handler_metrics, ACCESS_READ, ROUTE_AT_ADMIN},
+    {"GET", "/openapi.yaml", &handler_openapi, ACCESS_ANY, ROUTE_AT_BOTH},
 };
 const size_t routes_count = sizeof routes / sizeof routes[0];
 
@@ -47,15 +47,19 @@ static void allow_add(struct route_match *match, const char *method) {
     snprintf(match->allow + used, sizeof match->allow - used, "%s%s", used > 0 ? ", " : "", method);
 }
 
-enum outcome route_find(const struct route *table, size_t count, const char *method,
-                        const char *path, struct route_match *match) {
+enum outcome route_find(const struct route *table, size_t count, enum route_address addresses,
+                        const char *method, const char *path, struct route_match *match) {
     match->handler = NULL;
+    match->need = ACCESS_ANY;
     match->allow[0] = match->pool[0] = '\0';
     bool everything = strcmp(path, "*") == 0;
     for (size_t i = 0; i < count; i++) {
+        if ((table[i].addresses & addresses) == 0) continue;
         if (!everything && !path_matches(table[i].path, path, match->pool)) continue;
+        if (!everything && match->allow[0] == '\0') match->need = table[i].need;
         if (!everything && method_matches(table[i].method, method)) {
             match->handler = table[i].handler;
+            match->need = table[i].need;
             return OK;
         }
         allow_add(match, table[i].method);

@@ -1,4 +1,4 @@
-/* routes - which handler answers a method and a path; the table is data.
+/* routes - which handler answers a method and a path, who may ask, and at which address; the table is data.
  * thread: any; constant.
  * owns:   nothing.
  * fails:  route_find: NOT_FOUND; METHOD_NOT_ALLOWED, then match->allow says what is allowed. */
@@ -6,6 +6,7 @@
 #define GATEWAY_HTTP_ROUTES_H
 
 #include "core/base/outcome.h"
+#include "gateway/keys/access.h"
 
 #include <stddef.h>
 
@@ -13,13 +14,20 @@
 
 struct handler;
 
+/* With admin.listen each address has the routes of its own; without it http.listen has all of them. */
+enum route_address { ROUTE_AT_HTTP = 1, ROUTE_AT_ADMIN = 2, ROUTE_AT_BOTH = 3 };
+
 struct route {
     const char *method, *path; /* a {name} in the path stands for one segment */
     const struct handler *handler;
+    enum access_need need;
+    enum route_address addresses;
 };
 
 struct route_match {
     const struct handler *handler;
+    enum access_need
+        need; /* of the path, also where the method is wrong; ACCESS_ANY: no such path */
     char pool[POOL_NAME_BYTES]; /* what stood for {pool}; "" if it is longer than any name */
     char allow[64];             /* "GET, HEAD, OPTIONS" */
 };
@@ -27,8 +35,8 @@ struct route_match {
 extern const struct route routes[];
 extern const size_t routes_count;
 
-/* HEAD goes where GET goes. path is decoded; "*" is every path. */
-enum outcome route_find(const struct route *table, size_t count, const char *method,
-                        const char *path, struct route_match *match);
+/* HEAD goes where GET goes. path is decoded; "*" is every path. Only the routes of `addresses` are there. */
+enum outcome route_find(const struct route *table, size_t count, enum route_address addresses,
+                        const char *method, const char *path, struct route_match *match);
 
 #endif

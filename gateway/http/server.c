@@ -21,8 +21,8 @@
 /* The pools have drained: who is still sending a body would be refused, and is not waited for longer. */
 #define READERS_MS        UINT64_C(1000)
 #define PROBE_CONNECTIONS 64 /* places above http.max_connections, where only probes are answered */
-/* Above the limit: those for probes, our own that dial this port, one that the library needs. */
-#define SPARE_CONNECTIONS (PROBE_CONNECTIONS + 8)
+#define ADMIN_CONNECTIONS 128 /* at admin.listen */
+#define OWN_CONNECTIONS   8   /* our own that dial this port, and one that the library needs */
 #define IDLE_TIMEOUT_S    75u
 #define CONNECTION_MEMORY ((size_t)32 * 1024) /* bounds a request's headers; zeroed per request */
 #define PUMP_ROUNDS       16
@@ -48,13 +48,19 @@ struct http_server {
     uv_check_t check;
     pthread_t thread;
     struct watchdog_loop *watched;
+    struct tls *tls;
     struct edge_client *arriving; /* handed over right now */
     uint64_t timer_due_ms, complained_ns;
     struct lag round;
     bool stopping, readers_over, stop_now;
     uint64_t stop_ms; /* how long replies may take after the readers' time */
-    char address[80];
+    char address[80], admin_address[80];
 };
+
+static void forget(struct edge_client *client) {
+    const struct front_port *port = client->port;
+    edge_forget(port->edge, client);
+}
 
 /* --- libmicrohttpd's side --- */
 
@@ -85,7 +91,7 @@ static void on_connection(void *owner, struct MHD_Connection *connection, void *
         return;
     }
     if (*socket_context == server->arriving) server->arriving = NULL;
-    edge_forget(server->front.edge, *socket_context);
+    forget(*socket_context);
     metrics_connections(server->front.metrics, FRONTEND_HTTP, -1);
 }
 
@@ -116,15 +122,17 @@ static void on_library_log(void *owner, const char *format, va_list arguments) {
 static void on_enter(void *owner, struct edge_client *client, int fd) {
     static const struct sockaddr_in internet = {.sin_family = AF_INET};
     static const struct sockaddr_un local = {.sun_family = AF_UNIX};
-    struct http_server *server = owner;
+    struct front_port *port = owner;
+    struct http_server *server = LIST_ENTRY(port->front, struct http_server, front);
     bool relayed = fd != client->fd;
     const struct sockaddr *address =
         relayed ? (const struct sockaddr *)&local : (const struct sockaddr *)&internet;
     socklen_t bytes = relayed ? sizeof local : sizeof internet;
+    client->port = port;
     server->arriving = client;
     enum MHD_Result added = MHD_add_connection(server->daemon, fd, address, bytes);
     /* On failure it has closed the socket; it said so only if it had begun with it. */
-    if (added != MHD_YES && server->arriving != NULL) edge_forget(server->front.edge, client);
+    if (added != MHD_YES && server->arriving != NULL) forget(client);
     server->arriving = NULL;
 }
 
@@ -197,9 +205,15 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
         uint64_t readers_ms = batch[i].id < READERS_MS ? batch[i].id : READERS_MS;
         server->stop_ms = batch[i].id - readers_ms;
         uv_timer_start(&server->stop_timer, on_stop_timer, readers_ms, 0);
-        edge_stop_listening(server->front.edge);
+        edge_stop_listening(server->front.http.edge);
+        if (server->front.admin.edge != NULL) edge_stop_listening(server->front.admin.edge);
     }
     if (server->daemon != NULL) pump(server);
+}
+
+static void close_edges(struct http_server *server) {
+    edge_close(server->front.http.edge);
+    if (server->front.admin.edge != NULL) edge_close(server->front.admin.edge);
 }
 
 static void finish(struct http_server *server) {
@@ -208,7 +222,7 @@ static void finish(struct http_server *server) {
     MHD_stop_daemon(server->daemon);
     server->daemon = NULL;
     assert(server->front.exchanges == 0);
-    edge_close(server->front.edge);
+    close_edges(server);
     channel_close(server->front.channel);
     uv_close((uv_handle_t *)&server->daemon_timer, NULL);
     uv_close((uv_handle_t *)&server->stop_timer, NULL);
@@ -265,6 +279,11 @@ static void *http_main(void *owner) {
 
 /* --- life --- */
 
+static size_t connections_most(const struct config *config) {
+    size_t admin = config->admin.listen.text != NULL ? ADMIN_CONNECTIONS : 0;
+    return (size_t)config->http.max_connections + PROBE_CONNECTIONS + admin;
+}
+
 static struct MHD_Daemon *start_daemon(struct http_server *server) {
     const struct config *config = server->front.config;
     return MHD_start_daemon(
@@ -272,7 +291,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server) {
         NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, server,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->http.max_connections + SPARE_CONNECTIONS,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections_most(config) + OWN_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
@@ -299,13 +318,10 @@ static enum outcome open_front(struct front *front, const struct http_server_opt
     front->gate = options->gate;
     front->metrics = options->metrics;
     front->config = config;
-    bool has_keys = config->auth.keys_file != NULL && config->auth.keys_file[0] != '\0';
-    front->trust_tenant = config->auth.trust_tenant_header == TRUST_YES ||
-                          (config->auth.trust_tenant_header == TRUST_DEFAULT &&
-                           config->http.listen.loopback && !has_keys);
+    front->access = options->access;
     enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
     if (outcome != OK) return outcome;
-    return live_requests_open(&front->live, config->http.max_connections + SPARE_CONNECTIONS);
+    return live_requests_open(&front->live, connections_most(config) + OWN_CONNECTIONS);
 }
 
 static void free_server(struct http_server *server) {
@@ -315,45 +331,65 @@ static void free_server(struct http_server *server) {
 }
 
 /* TLS needs somebody in between, strict or not. */
-static enum edge_service service_of(const struct http_server_options *options) {
-    if (options->config->http.guard == GUARD_STRICT) return EDGE_GUARDED_HTTP;
-    return options->tls != NULL ? EDGE_RELAYED_HTTP : EDGE_DIRECT;
+static enum edge_service service_of(const struct config *config, const struct tls *tls) {
+    if (config->http.guard == GUARD_STRICT) return EDGE_GUARDED_HTTP;
+    return tls != NULL ? EDGE_RELAYED_HTTP : EDGE_DIRECT;
 }
 
-static enum outcome open_edge(struct http_server *server,
-                              const struct http_server_options *server_options) {
+static enum outcome open_port(struct http_server *server, struct front_port *port,
+                              const struct listen_address *listen, char address[80]) {
     const struct config *config = server->front.config;
-    const struct listen_address *listen = &config->http.listen;
+    struct tls *tls = port->admin ? NULL : server->tls; /* admin.listen is always loopback */
     const struct edge_options options = {
         .host = listen->host,
         .port = listen->port,
-        .max_connections = config->http.max_connections,
-        .probe_connections = PROBE_CONNECTIONS,
-        .service = service_of(server_options),
-        .tls = server_options->tls,
-        .max_per_address = config->http.max_per_address,
+        .max_connections = port->admin ? ADMIN_CONNECTIONS : config->http.max_connections,
+        .probe_connections = port->admin ? 0 : PROBE_CONNECTIONS,
+        .service = service_of(config, tls),
+        .tls = tls,
+        .max_per_address = port->admin ? UINT32_MAX : config->http.max_per_address,
         .header_timeout_ns = config->http.header_timeout_ns,
         .min_rate = config->http.min_rate,
         .trusted_proxies = (const char *const *)config->http.trusted_proxies.items,
         .metrics = server->front.metrics,
         .frontend = FRONTEND_HTTP,
     };
-    enum outcome outcome = edge_open(&server->front.edge, &server->loop, &options, &door, server);
+    port->front = &server->front;
+    port->loopback = listen->loopback;
+    port->trust_tenant = access_trusts_tenant(config, listen);
+    enum outcome outcome = edge_open(&port->edge, &server->loop, &options, &door, port);
     if (outcome != OK) return outcome;
     bool brackets = strchr(listen->host, ':') != NULL;
-    snprintf(server->address, sizeof server->address, "%s%s%s:%u", brackets ? "[" : "",
-             listen->host, brackets ? "]" : "", edge_port(server->front.edge));
+    snprintf(address, 80, "%s%s%s:%u", brackets ? "[" : "", listen->host, brackets ? "]" : "",
+             edge_port(port->edge));
     return OK;
 }
 
+static enum outcome open_edges(struct http_server *server) {
+    const struct config *config = server->front.config;
+    struct front_port *http = &server->front.http, *admin = &server->front.admin;
+    bool apart = config->admin.listen.text != NULL;
+    http->routes = apart ? ROUTE_AT_HTTP : ROUTE_AT_BOTH;
+    enum outcome outcome = open_port(server, http, &config->http.listen, server->address);
+    if (outcome != OK || !apart) return outcome;
+    admin->admin = true;
+    admin->routes = ROUTE_AT_ADMIN;
+    outcome = open_port(server, admin, &config->admin.listen, server->admin_address);
+    if (outcome != OK) {
+        int error = errno;
+        edge_close(http->edge);
+        errno = error;
+    }
+    return outcome;
+}
+
 /* Everything that can fail, in the order in which finish() takes it down. */
-static enum outcome open_parts(struct http_server *server,
-                               const struct http_server_options *options) {
-    size_t places = (size_t)server->front.config->http.max_connections + SPARE_CONNECTIONS;
+static enum outcome open_parts(struct http_server *server) {
+    size_t places = connections_most(server->front.config) + OWN_CONNECTIONS;
     enum outcome outcome =
         channel_open(&server->front.channel, &server->loop, places, on_messages, server);
     if (outcome != OK) return outcome;
-    outcome = open_edge(server, options);
+    outcome = open_edges(server);
     if (outcome != OK) goto no_edge;
     server->daemon = start_daemon(server);
     if (server->daemon == NULL) goto no_daemon;
@@ -363,7 +399,7 @@ static enum outcome open_parts(struct http_server *server,
     return MEMORY_EXHAUSTED;
 no_daemon:
     outcome = MEMORY_EXHAUSTED;
-    edge_close(server->front.edge);
+    close_edges(server);
 no_edge:
     channel_close(server->front.channel);
     return outcome;
@@ -382,7 +418,8 @@ enum outcome http_server_open(struct http_server **out, const struct http_server
         free_server(server);
         return MEMORY_EXHAUSTED;
     }
-    outcome = open_parts(server, options);
+    server->tls = options->tls;
+    outcome = open_parts(server);
     if (outcome != OK) {
         int error = errno;
         uv_run(&server->loop, UV_RUN_DEFAULT); /* closes what was opened */
@@ -398,6 +435,10 @@ enum outcome http_server_open(struct http_server **out, const struct http_server
 
 const char *http_server_address(const struct http_server *server) {
     return server->address;
+}
+
+const char *http_server_admin_address(const struct http_server *server) {
+    return server->admin_address;
 }
 
 void http_server_drain(struct http_server *server) {

@@ -8,6 +8,7 @@
 
 #include "core/gate.h"
 #include "gateway/config/config.h"
+#include "gateway/keys/access.h"
 #include "gateway/metrics.h"
 
 struct http_server;
@@ -17,11 +18,13 @@ struct http_server_options {
     struct metrics *metrics;
     const struct config *config;
     struct tls *tls; /* NULL: plain */
+    struct access *access; /* NULL: everybody may do everything but administer */
 };
 
 enum outcome http_server_open(struct http_server **out, const struct http_server_options *options);
 /* "127.0.0.1:8080", with the port that was really taken. */
 const char *http_server_address(const struct http_server *server);
+const char *http_server_admin_address(const struct http_server *server); /* "": there is none */
 /* From now on not ready, and every reply closes its connection. It goes on serving. */
 void http_server_drain(struct http_server *server);
 /* After the gate has drained: no client is let in, replies are sent to the end but not longer than

@@ -36,6 +36,7 @@ def bearer(token):
 
 @trial("L1", "every route with every kind of key")
 def matrix(run):
+    """Who has no good key comes from another address each time, or the tenth would be kept waiting."""
     keys = Keys(run)
     tokens = {name: keys.add(name, "--tenant", name, "--scope", scope) for name, scope in SCOPES.items()}
     tokens["expired"] = keys.add("expired", "--tenant", "old", "--scope", "invoke,read,admin", "--expires", "1s")
@@ -43,7 +44,8 @@ def matrix(run):
     shown = {"none": None, "empty": "", "wrong": "pg_00000000_" + "0" * 43, "basic": None, "two": None,
              "64 KiB": "x" * 65536, **tokens}
     allowed = {"invoke": {"invoke", "admin"}, "read": {"read", "admin"}}
-    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening"}) as place:
+    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening",
+                                          "key": tokens["admin"]}) as place:
         gateway, wrong, asked = place.gateway, [], 0
         eventually(lambda: gateway.get("/readyz").status == 200, within=15, about="it is ready")
         routes = [("GET", path, "open") for path in OPEN] + [("GET", path, "read") for path in READ]
@@ -55,9 +57,10 @@ def matrix(run):
                             who, f"Authorization: Bearer {token}\r\n")
                 body = "Content-Length: 1\r\n\r\nx" if method == "POST" else "\r\n"
                 got = statuses(talk(gateway.port, f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n"
-                                                  f"Connection: close\r\n{line}{body}", within=5)[0])[:1]
-                if need == "open":
-                    good = {200}
+                                                  f"Connection: close\r\n{line}{body}", within=5,
+                                    source=None if who in SCOPES else f"127.0.1.{asked + 1}")[0])[:1]
+                if need == "open":  # but no header may be so long
+                    good = {431} if who == "64 KiB" else {200}
                 elif who in SCOPES:
                     good = {200} if who in allowed[need] else {403}
                 else:
@@ -65,8 +68,6 @@ def matrix(run):
                 asked += 1
                 if not got or got[0] not in good:
                     wrong.append(f"{who} {path}: {got}")
-                if who not in SCOPES and need != "open":
-                    time.sleep(0.0)
         run.at_most(f"of {asked} asked, answered otherwise {'; '.join(wrong[:4])}".strip(), len(wrong), 0)
 
 
@@ -75,7 +76,7 @@ def canaries(run):
     keys = Keys(run)
     token = keys.add("canary", "--tenant", "bird", "--scope", "invoke,read,admin")
     body = "canary-" + secrets.token_hex(16)
-    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening",
+    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening", "key": token,
                                           "log": {"level": "debug"}}) as place:
         gateway, seen = place.gateway, []
         eventually(lambda: gateway.get("/readyz").status == 200, within=15, about="it is ready")
@@ -128,7 +129,8 @@ def raw_bytes(run):
 def wrong_keys(run):
     keys, seconds = Keys(run), run.seconds(8, 4)
     token = keys.add("good", "--tenant", "good", "--scope", "invoke,read")
-    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening"}) as place:
+    with stage(run, calm=False, sections={"auth": {"keys_file": str(keys.file)}, "wait": "listening",
+                                          "key": token}) as place:
         gateway, over = place.gateway, threading.Event()
         eventually(lambda: gateway.get("/readyz").status == 200, within=15, about="it is ready")
         alone, counts = good_times(gateway, token, seconds / 2), {}

@@ -94,9 +94,11 @@ def smuggling():
     }
 
 
-def talk(port, data, within=3.0):
-    """Everything that comes back until the end of the connection, and whether it was ended by the other side."""
-    with socket.create_connection(("127.0.0.1", port), timeout=within) as connection:
+def talk(port, data, within=3.0, source=None):
+    """Everything that comes back until the end of the connection, and whether it was ended by the other side.
+    source: the address of this machine that it comes from."""
+    with socket.create_connection(("127.0.0.1", port), timeout=within,
+                                  source_address=(source, 0) if source else None) as connection:
         connection.sendall(data.encode("latin-1") if isinstance(data, str) else data)
         parts = []
         try:

@@ -236,7 +236,7 @@ static void call_send(struct call *call) {
                                  .try = call->tries,
                                  .call = call});
     int bytes = snprintf(connection->out, REQUEST_BYTES,
-                         "POST /v1/pools/%s/invoke HTTP/1.1\r\nHost: gateway\r\n"
+                         "POST /v1/pools/%s/invoke HTTP/1.1\r\nHost: localhost\r\n"
                          "Content-Type: text/plain\r\nContent-Length: %zu\r\n",
                          call->pool, strlen(call->id));
     size_t used = header(connection->out, (size_t)bytes, "X-Request-Id", call->id);

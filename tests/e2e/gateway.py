@@ -107,7 +107,7 @@ def parse_reply(data, seconds=0.0):
 
 
 def request_bytes(method, path, body=b"", headers=None):
-    fields = {"Host": "gateway", "Connection": "close", **(headers or {})}
+    fields = {"Host": "localhost", "Connection": "close", **(headers or {})}
     if body or method == "POST":
         fields.setdefault("Content-Length", str(len(body)))
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in fields.items() if v is not None)
@@ -127,12 +127,13 @@ def process_field(pid, name):
 
 class Gateway:
     def __init__(self, pools, wait="ready", settings=(), environment=None, expect_exit=0, conserve=True,
-                 stop_within=10.0, keep_log_bounded=8 << 20, before_exec=None, **sections):
+                 stop_within=10.0, keep_log_bounded=8 << 20, before_exec=None, key=None, **sections):
+        """key: shown with every request that shows none of its own."""
         self.mark = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="poolgate-test-"))
         self.config_file = self.folder / "poolgate.yaml"
         self.log_file = self.folder / "log"
-        self.wait, self.expect_exit, self.conserve = wait, expect_exit, conserve
+        self.wait, self.expect_exit, self.conserve, self.key = wait, expect_exit, conserve, key
         self.stop_within, self.log_bound = stop_within, keep_log_bounded
         self.before_exec = before_exec  # runs in the new process, before the program
         self.sent = 0
@@ -305,10 +306,12 @@ class Gateway:
         return connection
 
     def ask(self, method, path, body=None, headers=None, timeout=60.0):
-        began = time.monotonic()
+        began, headers = time.monotonic(), dict(headers or {})
+        if self.key is not None:
+            headers.setdefault("Authorization", f"Bearer {self.key}")
         client = http.client.HTTPConnection(self.host, self.port, timeout=patient(timeout))
         try:
-            client.request(method, path, body=body, headers=headers or {})
+            client.request(method, path, body=body, headers=headers)
             response = client.getresponse()
             return Reply(response.status, response.headers, response.read(), time.monotonic() - began)
         finally:

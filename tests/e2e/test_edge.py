@@ -14,7 +14,7 @@ from leaving import finish, half_close, queued_request_never_runs, running_reque
 from support import check, equal, eventually, in_time, main, patient, test
 
 STRICT = {"guard": "strict"}
-HIDDEN = b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nhidden"
+HIDDEN = b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nhidden"
 
 
 def read_to_end(connection, within=10.0):
@@ -47,7 +47,7 @@ def grpc_socket(gateway, receive_bytes=None):
 
 @test
 def a_request_that_has_two_meanings_is_refused_and_what_it_hides_never_runs():
-    head = b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: a\r\n"
+    head = b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: localhost\r\n"
     flawed = {
         "framing": [head + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
                     head + b"Content-Length: 0\r\nContent-Length: 5\r\n\r\n",
@@ -94,7 +94,7 @@ def honest_requests_do_not_notice_the_guard():
         equal(gateway.post("echo", body, timeout=60).body, body, "16 MiB and back")
         chunks = (b"%x\r\n" % 5000 + b"y" * 5000 + b"\r\n") * 3 + b"0\r\n\r\n"
         gateway.sent += 1
-        connection = gateway.send(b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        connection = gateway.send(b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
                                   b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
         equal(parse_reply(read_to_end(connection)).body, b"y" * 15000, "in chunks")
         gateway.sent += 3

@@ -181,7 +181,7 @@ def a_client_that_never_finishes_its_headers_is_cut_off():
 
 HIDDEN = request_bytes("POST", "/v1/pools/echo/invoke", b"smuggled")
 TARGET = b"POST /v1/pools/echo/invoke HTTP/1.1\r\n"
-HOST = b"Host: gateway\r\n"
+HOST = b"Host: localhost\r\n"
 LENGTH = b"Content-Length: %d\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 BODY = b"0\r\n\r\n" + HIDDEN  # as chunks it ends at once; as a length it is all body

@@ -5,9 +5,10 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 
 from gateway import Gateway, echo, parse_reply, receive
-from support import ROOT, check, equal, eventually, main, patient, skip, test
+from support import ROOT, build, check, equal, eventually, main, patient, skip, test
 
 FILE = ROOT / "openapi.yaml"
 READ = "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin.buffer), sys.stdout, default=str)"
@@ -216,6 +217,37 @@ def invocations_answer_as_documented():
         answers(503, "full")
         for connection in held:
             document.answers("POST", path, parse_reply(receive(connection)))
+
+
+@test
+def refusals_of_keys_and_pages_answer_as_documented():
+    document = Document()
+    paths = ["/v1/pools", "/v1/pools/{pool}", "/v1/pools/{pool}/slots", "/healthz", "/metrics", "/openapi.yaml"]
+    with tempfile.TemporaryDirectory() as folder:
+        def add(*words):
+            run = subprocess.run([build.program, "key", "add", *words, "--tenant", "t", "--file", f"{folder}/keys.json"],
+                                 capture_output=True, text=True, check=True, env={})
+            return {"Authorization": f"Bearer {run.stdout.strip()}"}
+
+        user, reader = add("user", "--rate", "1/s", "--burst", "2", "--concurrency", "3"), add("reader", "--scope", "read")
+        with Gateway([echo()], conserve=False, auth={"keys_file": f"{folder}/keys.json"}) as gateway:
+            def answers(method, path, status, headers):
+                body = b"x" if method == "POST" else None
+                reply = gateway.ask(method, path.format(pool="echo"), body, headers=headers)
+                equal(reply.status, status, f"status of {method} {path}: {reply!r}")
+                document.answers(method, path, reply)
+
+            for path in paths:
+                answers("GET", path, 401, {})
+                answers("GET", path, 200, reader)
+                answers("GET", path, 403, {**reader, "Host": "evil.example"})
+            invoke = "/v1/pools/{pool}/invoke"
+            answers("POST", invoke, 403, reader)
+            answers("POST", invoke, 200, user)
+            answers("POST", invoke, 200, user)
+            answers("POST", invoke, 429, user)
+            answers("GET", "/v1/pools", 403, user)
+            answers("GET", "/livez", 403, {"Host": "evil.example"})
 
 
 @test

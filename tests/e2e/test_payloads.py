@@ -13,8 +13,8 @@ from support import build, check, equal, eventually, main, patient, test
 
 OK, INVALID, DEADLINE, EXHAUSTED, UNIMPLEMENTED = 0, 3, 4, 8, 12
 MIB = 1 << 20
-HEAD = "GET /livez HTTP/1.1\r\nHost: g\r\nConnection: close\r\n"
-HEAD_BYTES = len("Host") + len("g") + len("Connection") + len("close") + 2 * 4
+HEAD = "GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+HEAD_BYTES = len("Host") + len("localhost") + len("Connection") + len("close") + 2 * 4
 FRAME_BYTES = 16384
 
 

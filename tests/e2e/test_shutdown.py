@@ -46,7 +46,7 @@ def sigterm_with_a_hundred_waiting_and_running_answers_every_one():
 def a_kept_connection_is_told_that_the_gateway_shuts_down():
     with Gateway([echo()], drain={"grace": "0s"}) as gateway:
         kept = gateway.connect()
-        kept.sendall(b"GET /livez HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        kept.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         check(b" 200 " in kept.recv(4096).split(b"\r\n")[0], "before")
         busy = gateway.send(gateway.raw_post("echo", b"busy", f"delay:{int(patient(1500))}"))
         gateway.until_slot("echo", "processing")
@@ -134,7 +134,7 @@ def sigterm_while_workers_load_ends_cleanly():
 def idle_connections_do_not_hold_the_shutdown():
     with Gateway([echo()]) as gateway:
         fresh = [gateway.connect() for _ in range(20)]
-        used = [gateway.send(b"GET /livez HTTP/1.1\r\nHost: gateway\r\n\r\n") for _ in range(20)]
+        used = [gateway.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n") for _ in range(20)]
         for connection in used:
             check(b" 200 " in connection.recv(4096), "the first reply")
         gateway.signal()
@@ -163,7 +163,7 @@ def ten_starts_and_stops_in_a_row_are_clean():
 @test
 def half_a_body_does_not_hold_the_end_up():
     with Gateway([echo()], drain={"grace": "0s", "timeout": "20s"}) as gateway:
-        client = gateway.send(b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+        client = gateway.send(b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
         eventually(lambda: gateway.pool("echo")["queue"]["bytes"] == 4, about="half of it has come")
         gateway.signal()
         check(stopped(gateway, 15) < patient(5), "the end waits for a body that nobody will take")

@@ -283,15 +283,18 @@ static const struct mistake program_mistakes[] = {
                             "IPV4:PORT, [IPV6]:PORT or localhost:PORT, with 0 for a free port"},
     {"http: {listen: 0.0.0.0:80}",
      "poolgate.yaml:2: http.listen: 0.0.0.0:80 can be reached from other machines and nobody would "
-     "be asked for a key, allowed is a loopback address, or auth.allow_anonymous: true"},
+     "be asked for a key, allowed is a loopback address, auth.keys_file, or "
+     "auth.allow_anonymous: true"},
     {"grpc: {listen: \"[::]:81\"}",
      "poolgate.yaml:2: grpc.listen: [::]:81 can be reached from other machines and nobody would be "
-     "asked for a key, allowed is a loopback address, or auth.allow_anonymous: true"},
+     "asked for a key, allowed is a loopback address, auth.keys_file, or "
+     "auth.allow_anonymous: true"},
     {"grpc: {listen: 127.0.0.1:8080}", "poolgate.yaml:2: grpc.listen: HTTP and gRPC are both at "
                                        "127.0.0.1:8080, allowed is an address of its own for each"},
     {"http: {lisen: 127.0.0.1:80}",
      "poolgate.yaml:2: http.lisen: unknown key (did you mean listen?), allowed here: listen, "
-     "max_body, max_connections, max_per_address, header_timeout, min_rate, half_close, guard, trusted_proxies, "
+     "max_body, max_connections, max_per_address, header_timeout, min_rate, half_close, guard, "
+     "trusted_proxies, "
      "origins, tls"},
     {"htpp: {}", "poolgate.yaml:2: htpp: unknown key (did you mean http?), allowed here: http, "
                  "grpc, admin, auth, memory, jobs, trace, drain, log, chaos, pools"},
@@ -334,7 +337,8 @@ static const struct mistake program_mistakes[] = {
     {"http: {origins: [[]]}", "poolgate.yaml:2: http.origins: a list does not fit into the list, "
                               "allowed is a list of origins such as [https://example.org]"},
     {"http: {trusted_proxies: [10.0.0.1/8]}",
-     "poolgate.yaml:2: http.trusted_proxies: \"10.0.0.1/8\" does not fit into the list, allowed is a list of "
+     "poolgate.yaml:2: http.trusted_proxies: \"10.0.0.1/8\" does not fit into the list, allowed is "
+     "a list of "
      "addresses and networks such as [10.0.0.0/8]"},
     {"http: {tls: {cert: a.pem}}",
      "poolgate.yaml:2: http.tls.cert: http.tls.key is missing, allowed is nothing, or with it"},
@@ -358,11 +362,14 @@ static const struct mistake program_mistakes[] = {
      "it"},
     {"grpc: {max_message: 2GiB}", "poolgate.yaml:2: grpc.max_message: \"2GiB\" is out of range, "
                                   "allowed is a size such as 64MiB, from 1B to 2147483647B"},
-    {"admin: {listen: 127.0.0.1:9}", "poolgate.yaml:2: admin.listen: administration is not "
-                                     "available in this version, allowed is nothing"},
-    {"auth: {keys_file: keys.db}",
-     "poolgate.yaml:2: auth.keys_file: keys are not available in this version and nobody would be "
-     "asked for one, allowed is nothing"},
+    {"admin: {listen: 10.0.0.1:9}", "poolgate.yaml:2: admin.listen: 10.0.0.1:9 can be reached from "
+                                    "other machines, allowed is a loopback address"},
+    {"admin: {listen: 127.0.0.1:8081}",
+     "poolgate.yaml:2: admin.listen: 127.0.0.1:8081 is taken by clients, allowed is an address of "
+     "its own"},
+    {"auth: {keys_file: keys.json}",
+     "poolgate.yaml:2: auth.keys_file: \"keys.json\": cannot be read: No such file or directory "
+     "(`poolgate key add` makes one that fits)"},
     {"auth: {allow_anonymous: perhaps}", "poolgate.yaml:2: auth.allow_anonymous: \"perhaps\" is "
                                          "not a boolean, allowed is true or false"},
     {"auth: {trust_tenant_header: 7}", "poolgate.yaml:2: auth.trust_tenant_header: \"7\" is not "
@@ -537,7 +544,8 @@ START_TEST(all_mistakes_are_told_in_one_go) {
         "- {capability: x}\n",
         ARRAY("POOLGATE_LOG_LEVEL=loud"), ARRAY("pools.a.slots.max=none"),
         "poolgate.yaml:1: http.lisen: unknown key (did you mean listen?), allowed here: listen, "
-        "max_body, max_connections, max_per_address, header_timeout, min_rate, half_close, guard, trusted_proxies, "
+        "max_body, max_connections, max_per_address, header_timeout, min_rate, half_close, guard, "
+        "trusted_proxies, "
         "origins, tls\n"
         "poolgate.yaml:1: http.max_body: \"5GiB\" is out of range, allowed is a size such as "
         "64MiB, from 1B to 4294967295B\n"
@@ -818,8 +826,9 @@ END_TEST
 START_TEST(a_variable_that_names_no_key_warns_and_does_not_fail) {
     struct loaded loaded;
     load(&loaded, POOL,
-         ARRAY("POOLGATE_URL=x", "POOLGATE_SLOT=a/0", "POOLGATE_HTTP_LISTN=127.0.0.1:1",
-               "POOLGATE_8080_TCP_ADDR=10.0.0.1", "POOLGATE_NOTHING", "OTHER=1"),
+         ARRAY("POOLGATE_URL=x", "POOLGATE_KEY=x", "POOLGATE_SLOT=a/0",
+               "POOLGATE_HTTP_LISTN=127.0.0.1:1", "POOLGATE_8080_TCP_ADDR=10.0.0.1",
+               "POOLGATE_NOTHING", "OTHER=1"),
          NULL);
     ck_assert_int_eq(loaded.outcome, OK);
     ck_assert_str_eq(loaded.lines,
@@ -900,7 +909,8 @@ static const struct mistake setting_mistakes[] = {
                             "allowed is at most the same\n"},
     {"http.listen=0.0.0.0:1",
      "--set: http.listen: 0.0.0.0:1 can be reached from other machines and nobody would be asked "
-     "for a key, allowed is a loopback address, or auth.allow_anonymous: true\n"},
+     "for a key, allowed is a loopback address, auth.keys_file, or "
+     "auth.allow_anonymous: true\n"},
     {"http.listen=127.0.0.1:8081", "--set: http.listen: HTTP and gRPC are both at 127.0.0.1:8081, "
                                    "allowed is an address of its own for each\n"},
     {"http.listen", "--set: http.listen: has no value, allowed is --set KEY=VALUE\n"},

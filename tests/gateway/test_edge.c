@@ -37,16 +37,15 @@ static void on_left(void *owner, struct edge_client *client) {
     front.presence = client->presence;
 }
 
-static const struct edge_door door = {
-    .enter = on_enter,
-    .left = on_left,
-    .answers = {[EDGE_FULL] = "full",
-                [EDGE_ADDRESS_FULL] = "address",
-                [EDGE_HEADER_TIMEOUT] = "slow",
-                [EDGE_SLOW_SENDER] = "sender",
-                [EDGE_PROXY_HEADER] = "proxy"},
-    .flaw_before = "400 ",
-    .flaw_after = "."};
+static const struct edge_door door = {.enter = on_enter,
+                                      .left = on_left,
+                                      .answers = {[EDGE_FULL] = "full",
+                                                  [EDGE_ADDRESS_FULL] = "address",
+                                                  [EDGE_HEADER_TIMEOUT] = "slow",
+                                                  [EDGE_SLOW_SENDER] = "sender",
+                                                  [EDGE_PROXY_HEADER] = "proxy"},
+                                      .flaw_before = "400 ",
+                                      .flaw_after = "."};
 
 static enum outcome open_edge(const char *host, uint16_t port) {
     options.host = host;

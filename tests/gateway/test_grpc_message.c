@@ -366,6 +366,20 @@ START_TEST(of_two_pairs_with_one_name_the_later_counts) {
 }
 END_TEST
 
+START_TEST(what_a_client_calls_authorization_goes_to_no_worker) {
+    static const char bytes[] = "\x22\x12\x0a\x0d"
+                                "Authorization"
+                                "\x12\x01"
+                                "1\x22\x06\x0a\x01"
+                                "a\x12\x01"
+                                "2";
+    static struct invoke_request request;
+    ck_assert_int_eq(read_bytes(&request, bytes, sizeof bytes - 1), OK);
+    ck_assert_uint_eq(request.metadata_count, 1);
+    ck_assert_str_eq(request.metadata[0].name, "a");
+}
+END_TEST
+
 START_TEST(metadata_has_at_most_32_pairs_with_proper_names) {
     static struct invoke_request request;
     uint8_t bytes[33 * 8];
@@ -429,5 +443,7 @@ SUITE("gateway/grpc/message", 60, what_protobuf_c_packs_is_read_however_it_is_cu
       no_message_of_any_protocol_may_contain_itself,
       four_megabytes_of_empty_messages_are_refused_on_one_page,
       a_text_is_utf8_without_control_characters, a_priority_is_one_of_the_enumeration,
-      of_two_pairs_with_one_name_the_later_counts, metadata_has_at_most_32_pairs_with_proper_names,
-      small_fields_fill_a_page_and_no_more, a_message_of_one_text_is_read)
+      of_two_pairs_with_one_name_the_later_counts,
+      what_a_client_calls_authorization_goes_to_no_worker,
+      metadata_has_at_most_32_pairs_with_proper_names, small_fields_fill_a_page_and_no_more,
+      a_message_of_one_text_is_read)

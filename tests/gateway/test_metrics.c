@@ -58,6 +58,8 @@ START_TEST(gauges_tell_the_snapshot) {
     pools[0].restarts_by_reason[REASON_CRASHED] = 4;
     pools[0].memory_declared = 1000;
     pools[0].memory_resident = 900;
+    metrics_refused(metrics, FRONTEND_GRPC, UNAUTHENTICATED);
+    metrics_refused(metrics, FRONTEND_GRPC, UNAUTHENTICATED);
     metrics_connections(metrics, FRONTEND_HTTP, 3);
     metrics_connections(metrics, FRONTEND_HTTP, -1);
     write_page();
@@ -69,6 +71,8 @@ START_TEST(gauges_tell_the_snapshot) {
     has("poolgate_memory_bytes{pool=\"ocr\",kind=\"declared\"} 1000");
     has("poolgate_memory_bytes{pool=\"ocr\",kind=\"resident\"} 900");
     has("poolgate_connections{frontend=\"http\"} 2");
+    has("poolgate_access_refused_total{frontend=\"grpc\",code=\"unauthenticated\"} 2");
+    has("poolgate_access_refused_total{frontend=\"http\",code=\"rate_limited\"} 0");
     has("poolgate_build_info{version=\"" POOLGATE_VERSION "\"} 1");
     end();
 }

@@ -224,7 +224,8 @@ END_TEST
 
 START_TEST(the_http_guard_lets_pass_what_is_clean_and_then_nothing) {
     arrange(RELAY_HTTP_GUARD);
-    static const char bytes[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n";
+    static const char bytes[] =
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n";
     char got[256];
     ck_assert_int_gt(write(client, bytes, sizeof bytes - 1), 0);
     turn();

@@ -8,7 +8,7 @@
 static struct route_match match;
 
 static enum outcome find(const char *method, const char *path) {
-    return route_find(routes, routes_count, method, path, &match);
+    return route_find(routes, routes_count, ROUTE_AT_BOTH, method, path, &match);
 }
 
 START_TEST(each_path_of_the_contract_finds_its_handler) {
@@ -87,6 +87,64 @@ START_TEST(options_of_everything_is_everything) {
 }
 END_TEST
 
+/* Routes such as administration brings. */
+static const struct route planned[] = {
+    {"POST", "/v1/pools/{pool}/drain", &handler_pools, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"GET", "/v1/requests/{id}", &handler_pool, ACCESS_OWN, ROUTE_AT_HTTP},
+    {"GET", "/v1/quarantine/{id}", &handler_slots, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"GET", "/livez", &handler_livez, ACCESS_OPEN, ROUTE_AT_BOTH},
+};
+
+static enum outcome find_planned(enum route_address addresses, const char *method,
+                                 const char *path) {
+    return route_find(planned, 4, addresses, method, path, &match);
+}
+
+START_TEST(a_route_is_there_only_at_its_address) {
+    ck_assert_int_eq(find_planned(ROUTE_AT_HTTP, "POST", "/v1/pools/a/drain"), NOT_FOUND);
+    ck_assert_int_eq(find_planned(ROUTE_AT_ADMIN, "POST", "/v1/pools/a/drain"), OK);
+    ck_assert_int_eq(find_planned(ROUTE_AT_BOTH, "POST", "/v1/pools/a/drain"), OK);
+    ck_assert_int_eq(find_planned(ROUTE_AT_ADMIN, "GET", "/v1/requests/7"), NOT_FOUND);
+    ck_assert_int_eq(find_planned(ROUTE_AT_HTTP, "GET", "/v1/requests/7"), OK);
+    ck_assert_int_eq(find_planned(ROUTE_AT_HTTP, "GET", "/livez"), OK);
+    ck_assert_int_eq(find_planned(ROUTE_AT_ADMIN, "GET", "/livez"), OK);
+    ck_assert_int_eq(find_planned(ROUTE_AT_HTTP, "PUT", "/v1/pools/a/drain"), NOT_FOUND);
+    ck_assert_int_eq(find_planned(ROUTE_AT_HTTP, "OPTIONS", "*"), METHOD_NOT_ALLOWED);
+    ck_assert_str_eq(match.allow, "GET, HEAD, OPTIONS");
+}
+END_TEST
+
+START_TEST(a_path_says_what_it_needs_also_with_a_wrong_method) {
+    ck_assert_int_eq(find_planned(ROUTE_AT_BOTH, "POST", "/v1/pools/a/drain"), OK);
+    ck_assert_int_eq(match.need, ACCESS_ADMIN);
+    ck_assert_int_eq(find_planned(ROUTE_AT_BOTH, "PUT", "/v1/pools/a/drain"), METHOD_NOT_ALLOWED);
+    ck_assert_int_eq(match.need, ACCESS_ADMIN);
+    ck_assert_int_eq(find_planned(ROUTE_AT_BOTH, "HEAD", "/livez"), OK);
+    ck_assert_int_eq(match.need, ACCESS_OPEN);
+    ck_assert_int_eq(find_planned(ROUTE_AT_BOTH, "GET", "/nothing"), NOT_FOUND);
+    ck_assert_int_eq(match.need, ACCESS_ANY);
+    ck_assert_int_eq(find_planned(ROUTE_AT_BOTH, "OPTIONS", "*"), METHOD_NOT_ALLOWED);
+    ck_assert_int_eq(match.need, ACCESS_ANY);
+}
+END_TEST
+
+START_TEST(only_probes_need_nothing) {
+    size_t open = 0;
+    for (size_t i = 0; i < routes_count; i++)
+        if (routes[i].need == ACCESS_OPEN) open++;
+    ck_assert_uint_eq(open, 3);
+    static const char *const probes[] = {"/livez", "/readyz", "/startupz"};
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(find("GET", probes[i]), OK);
+        ck_assert_int_eq(match.need, ACCESS_OPEN);
+    }
+    ck_assert_int_eq(find("POST", "/v1/pools/a/invoke"), OK);
+    ck_assert_int_eq(match.need, ACCESS_INVOKE);
+    ck_assert_int_eq(find("GET", "/metrics"), OK);
+    ck_assert_int_eq(match.need, ACCESS_READ);
+}
+END_TEST
+
 static char decoded[64];
 
 static enum outcome decode(const char *target) {
@@ -160,5 +218,7 @@ END_TEST
 SUITE("gateway/http/routes", 5, each_path_of_the_contract_finds_its_handler,
       the_pools_name_is_taken_out_of_the_path, a_name_longer_than_any_pools_is_no_pool,
       what_is_not_there_is_not_found, a_wrong_method_is_told_which_are_right,
-      options_of_everything_is_everything, a_path_is_decoded_once,
-      a_path_that_hides_something_is_refused, a_path_longer_than_its_room_is_not_found)
+      options_of_everything_is_everything, a_route_is_there_only_at_its_address,
+      a_path_says_what_it_needs_also_with_a_wrong_method, only_probes_need_nothing,
+      a_path_is_decoded_once, a_path_that_hides_something_is_refused,
+      a_path_longer_than_its_room_is_not_found)
