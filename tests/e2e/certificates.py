@@ -93,9 +93,9 @@ class SecureGateway(Gateway):
         self.me = me
         self.shown = papers.folder / "shown"
         self.shown.mkdir()
-        self.cert, self.key = self.shown / "cert.pem", self.shown / "key.pem"
+        self.cert, self.key_file = self.shown / "cert.pem", self.shown / "key.pem"
         self.show(self.authority.issue("localhost", names="DNS:localhost,IP:127.0.0.1"))
-        tls = {"cert": str(self.cert), "key": str(self.key)}
+        tls = {"cert": str(self.cert), "key": str(self.key_file)}
         if client_ca:
             tls["client_ca"] = str(client_ca)
         if client_names:
@@ -116,7 +116,7 @@ class SecureGateway(Gateway):
         self.put(certificate.cert.read_bytes(), certificate.key.read_bytes())
 
     def put(self, cert, key):
-        for path, data in ((self.cert, cert), (self.key, key)):
+        for path, data in ((self.cert, cert), (self.key_file, key)):
             new = path.with_suffix(".new")
             with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(data)

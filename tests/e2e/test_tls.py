@@ -103,9 +103,9 @@ def a_connection_is_kept_alive_and_ended_with_a_goodbye():
     with Papers() as papers, SecureGateway([echo()], papers) as gateway:
         with gateway.secure() as connection:
             for _ in range(3):
-                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 check(connection.recv(65536).startswith(b"HTTP/1.1 200"), "an answer")
-            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             answer = b""
             while piece := connection.recv(65536):  # raises where the end is cut
                 answer += piece
@@ -251,7 +251,7 @@ def a_reset_in_the_middle_of_everything_leaves_nothing_behind():
             if turn % 3:
                 connection = gateway.context().wrap_socket(connection, server_hostname="localhost")
                 if turn % 3 == 2:
-                    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+                    connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
         eventually(lambda: gateway.metrics().sum("poolgate_connections", frontend="http") <= 1, about="all are gone")
@@ -343,7 +343,7 @@ def a_new_certificate_is_shown_within_two_seconds_and_no_handshake_fails():
         for load in (http, grpc):
             equal(load.failed, [], f"failed handshakes of {load.done}")
             check(load.done > 50, f"{load.done} handshakes")
-        old.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+        old.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         check(old.recv(65536).startswith(b"HTTP/1.1 200"), "an old connection lives on")
         line = gateway.events("certificate read again")[-1]
         equal((line["serial"], line["subject"]), (new.serial, "CN=localhost"), "the log")
@@ -364,8 +364,8 @@ def a_broken_file_keeps_the_old_certificate_and_says_so():
         first = serial()
         other = gateway.authority.issue("localhost", names="DNS:localhost,IP:127.0.0.1")
         late = gateway.authority.issue("localhost", names="DNS:localhost", starts=-3, ends=-1)
-        broken = [("no certificate", b"nonsense", gateway.key.read_bytes()),
-                  ("does not belong", other.cert.read_bytes(), gateway.key.read_bytes()),
+        broken = [("no certificate", b"nonsense", gateway.key_file.read_bytes()),
+                  ("does not belong", other.cert.read_bytes(), gateway.key_file.read_bytes()),
                   ("is expired", late.cert.read_bytes(), late.key.read_bytes())]
         for count, (why, cert, key) in enumerate(broken, 1):
             gateway.put(cert, key)
