@@ -3,7 +3,7 @@ BUILD    ?= build
 JOBS     ?= $(shell nproc 2>/dev/null || echo 2)
 FUZZ_SECONDS ?= 300
 
-.PHONY: all deps demo test bench battery run lint format asan tsan fuzz coverage image clean help
+.PHONY: all deps demo test bench battery run lint format asan tsan fuzz coverage image sbom clean help
 .DEFAULT_GOAL := all
 
 all:                  ## build build/poolgate, build/poolgate-worker and build/workers/
@@ -31,7 +31,7 @@ battery: all          ## overload, fairness, deadlines, broken workers against t
 run: all              ## serve in the foreground until Ctrl-C
 	@exec $(BUILD)/poolgate serve --config docker/poolgate.yaml
 
-lint: deps            ## formatting, static analysis, the levels of the includes
+lint: deps            ## formatting, static analysis, the levels of the includes, the hardening of the binaries
 	@scripts/deps lint
 	@scripts/lint
 	@scripts/lint_openapi
@@ -57,6 +57,9 @@ coverage: deps        ## every test, then the share of lines that ran
 
 image:                ## build the container image and try it: requests, health, SIGTERM, process 1
 	@docker/check_image $(BUILD)
+
+sbom: all             ## the Debian packages that the programs load: build/sbom.spdx.json
+	@scripts/sbom $(BUILD)
 
 clean:
 	rm -rf build build-asan build-tsan build-fuzz build-coverage

@@ -80,12 +80,19 @@ static void assign(struct pool *pool, struct slot *slot, struct request *request
     if (!staged) tell_start(pool, slot, request, now_ns);
 }
 
+void dispatch_release(struct pool *pool, struct slot *slot, struct assignment *assignment,
+                      uint64_t now_ns) {
+    uint64_t era = assignment->breaker_era;
+    pool->staged -= assignment->staged;
+    slot_unassign(slot, assignment);
+    if (era != 0) breaker_result(&pool->breaker, era, BREAKER_NEUTRAL, now_ns);
+}
+
 /* Undoes assign: it has not begun and waits again. */
 static void unassign(struct pool *pool, struct slot *slot, struct assignment *assignment,
                      uint64_t now_ns) {
     struct request *request = assignment->request;
-    pool->staged -= assignment->staged;
-    slot_unassign(slot, assignment);
+    dispatch_release(pool, slot, assignment, now_ns);
     if (request == NULL) return;
     dispatch_verdict(pool, request, BREAKER_NEUTRAL, now_ns);
     if (--request->attempts == 0) request->slot = REQUEST_NO_SLOT;
@@ -113,6 +120,7 @@ static enum outcome hand_over(struct pool *pool, struct slot *slot, struct reque
     if (!staged) occupy(pool, slot, now_ns);
     struct transport *transport = pool->transports[slot->index];
     enum outcome outcome = transport->calls->send(transport, requests, count, now_ns);
+    slot->full = outcome == QUEUE_FULL;
     if (outcome != OK)
         send_failed(pool, slot, requests, count, outcome, now_ns);
     else if (!staged)
@@ -145,16 +153,25 @@ static size_t make_batch(struct pool *pool, const struct slot *slot, struct requ
     return 1;
 }
 
+/* xorshift64* (Vigna 2016). */
+static uint64_t next_random(struct pool *pool) {
+    pool->random ^= pool->random >> 12;
+    pool->random ^= pool->random << 25;
+    pool->random ^= pool->random >> 27;
+    return pool->random * UINT64_C(2685821657736338717);
+}
+
 static void run_at_once(struct pool *pool, uint64_t now_ns) {
     static _Thread_local struct request *batch[BATCH_LARGEST];
     while (breaker_room(&pool->breaker) > 0) {
         struct request *first = next_request(pool, now_ns);
         if (first == NULL) return;
-        struct slot *slot = pick_least_loaded(pool->slots, pool->slots_count, first->solo);
+        struct slot *slot = pick_slot(pool->options->pick, pool->slots, pool->slots_count,
+                                      first->solo, next_random(pool));
         pool->solo_next = slot == NULL && first->solo;
         if (slot == NULL) return;
         size_t count = make_batch(pool, slot, first, batch);
-        if (hand_over(pool, slot, batch, count, false, now_ns) == QUEUE_FULL) return;
+        hand_over(pool, slot, batch, count, false, now_ns);
     }
 }
 
@@ -205,7 +222,8 @@ static bool stage(struct pool *pool, struct request *request, uint32_t limit, ui
     /* One that could not be taken back has begun beyond the capacity: its place is not free. */
     if (slot->inflight + slot->staged >= slot->places) return false;
     pool->staged_class = request->effective;
-    return hand_over(pool, slot, &request, 1, true, now_ns) != QUEUE_FULL;
+    hand_over(pool, slot, &request, 1, true, now_ns);
+    return true;
 }
 
 /* Only requests of one class are staged at a time, the best: whichever slot is done first, it begins
@@ -271,6 +289,7 @@ static void shed_oldest(struct pool *pool, uint64_t now_ns) {
 }
 
 void dispatch_run(struct pool *pool, uint64_t now_ns) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) pool->slots[i].full = false;
     pool->ripe_ns = CLOCK_NEVER;
     pool->solo_next = false;
     bool stands = pool->wish == WISH_PAUSE || pool->breaker.state == BREAKER_OPEN;
@@ -318,5 +337,7 @@ void dispatch_withdraw(struct pool *pool, struct request *request, enum reason w
     struct transport *transport = pool->transports[slot->index];
     transport->calls->cancel(transport, assignment->id);
     slot_give_up(slot, assignment, why, stop_ns, now_ns);
-    dispatch_verdict(pool, request, BREAKER_NEUTRAL, now_ns);
+    /* A probe runs on until its worker is free: nobody else takes its place before. */
+    assignment->breaker_era = request->breaker_era;
+    request->breaker_era = 0;
 }

@@ -24,6 +24,9 @@ void dispatch_salvage(struct pool *pool, struct slot *slot, uint64_t now_ns);
  * begun it, else the worker is told to stop and has until stop_ns. */
 void dispatch_withdraw(struct pool *pool, struct request *request, enum reason why,
                        uint64_t stop_ns, uint64_t now_ns);
+/* The worker is done with it, or gone: its place at the slot is free, and as a probe of the breaker. */
+void dispatch_release(struct pool *pool, struct slot *slot, struct assignment *assignment,
+                      uint64_t now_ns);
 /* A unit may have ended at the slot: what is staged next has begun; with nothing left it is ready. */
 void dispatch_vacate(struct pool *pool, struct slot *slot, uint64_t now_ns);
 /* Tells the breaker how the request's last hand-over ended; nothing if it had none under way. */

@@ -48,10 +48,20 @@ static void write_transition(const struct happening *happening) {
               LOG_STR(failed ? "error" : NULL, happening->error));
 }
 
+static bool says(const char *text, const char *word) {
+    return text != NULL && strcmp(text, word) == 0;
+}
+
+/* What an administrator does with a buried request is no warning, unless it kills once more. */
+static bool is_by_hand(const struct happening *happening) {
+    return says(happening->to, "kicked") || says(happening->to, "deleted") ||
+           (says(happening->from, "kicked") && says(happening->to, "ok"));
+}
+
 static enum log_level level_of(const struct happening *happening) {
     switch (happening->kind) {
     case HAPPENING_ALARM: return LOG_ALERT;
-    case HAPPENING_QUARANTINE: return LOG_WARN;
+    case HAPPENING_QUARANTINE: return is_by_hand(happening) ? LOG_INFO : LOG_WARN;
     case HAPPENING_BREAKER: return strcmp(happening->to, "open") == 0 ? LOG_WARN : LOG_INFO;
     case HAPPENING_PRESSURE: return strcmp(happening->to, "critical") == 0 ? LOG_WARN : LOG_INFO;
     default: return LOG_INFO;

@@ -24,7 +24,7 @@
     X(PRESSURE, "pressure")     /* memory: from, to, number: bytes used */                         \
     X(SCALE, "scale")           /* why, number: workers wanted */                                  \
     X(POOL, "pool")             /* the wish: from, to */                                           \
-    X(QUARANTINE, "quarantine") /* request, why */                                                 \
+    X(QUARANTINE, "quarantine") /* request, from, to: buried, kicked, deleted, an outcome; why */  \
     X(ALARM, "alarm")           /* something that must not be: why */                              \
     X(REQUEST_STARTED, "request_started")     /* request, slot */                                  \
     X(REQUEST_COMPLETED, "request_completed") /* request, slot, number: run time in ns */          \

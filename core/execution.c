@@ -43,9 +43,9 @@ static enum priority hand_on(struct request *leader, struct request *heir) {
     heir->attempts = leader->attempts;
     heir->marks = leader->marks;
     heir->solo = leader->solo;
-    heir->streaming = leader->streaming;
     heir->slot = leader->slot;
     heir->began_ns = leader->began_ns;
+    heir->run_deadline_ns = leader->run_deadline_ns;
     heir->breaker_era = leader->breaker_era;
     heir->evidence = leader->evidence;
     leader->breaker_era = 0;
@@ -73,7 +73,7 @@ static void succeed(struct pool *pool, struct request *leader, uint64_t now_ns) 
     struct slot *slot = &pool->slots[leader->slot];
     struct assignment *assignment = slot_find_request(slot, leader);
     assert(assignment != NULL);
-    assignment->request = heir;
+    slot_hand_on(slot, assignment, heir);
     request_queue_inherit_slot(&pool->queue, leader, heir);
     request_queue_raise(&pool->queue, heir, highest, now_ns);
 }

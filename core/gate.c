@@ -186,6 +186,10 @@ void gate_reload(struct gate *gate, const struct pool_options *pools, size_t poo
 
 /* --- requests ----------------------------------------------------------------------------------------------- */
 
+static uint64_t next_id(struct gate *gate) {
+    return atomic_fetch_add_explicit(&gate->ids, 1, memory_order_relaxed) + 1;
+}
+
 static enum outcome advise(const struct admission *admission, enum outcome outcome,
                            uint64_t *retry_after_ns) {
     *retry_after_ns = outcome == OK ? 0 : admission_retry_after(admission, outcome, clock_now_ns());
@@ -223,7 +227,7 @@ enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *i
     if (outcome != OK) return advise(admission, outcome, retry_after_ns);
     if (gate_pool(gate, request->pool)->queue.dedup_ns > 0) dedup_digest(request);
     *retry_after_ns = 0;
-    *id = request->id = atomic_fetch_add_explicit(&gate->ids, 1, memory_order_relaxed) + 1;
+    *id = request->id = next_id(gate);
     outcome = reactor_submit(gate->reactor, request);
     if (outcome == OK) return OK;
     admission_give_back(admission, request->tenant);
@@ -235,16 +239,47 @@ void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_caus
     assert(outcome != QUEUE_FULL); /* the channel has room for every cancel of a live request */
 }
 
-void gate_wish(struct gate *gate, uint32_t pool, enum wish wish) {
-    reactor_order(gate->reactor, &(struct event){.kind = EVENT_WISH, .pool = pool, .wish = wish});
+enum outcome gate_wish(struct gate *gate, uint32_t pool, enum wish wish) {
+    return reactor_order(gate->reactor,
+                         &(struct event){.kind = EVENT_WISH, .pool = pool, .wish = wish});
 }
 
-void gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max) {
-    reactor_order(gate->reactor, &(struct event){.kind = EVENT_SCALE,
-                                                 .pool = pool,
-                                                 .slots_min = slots_min,
-                                                 .slots_max = slots_max});
+enum outcome gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max) {
+    return reactor_order(gate->reactor, &(struct event){.kind = EVENT_SCALE,
+                                                        .pool = pool,
+                                                        .slots_min = slots_min,
+                                                        .slots_max = slots_max});
 }
+
+/* --- questions ---------------------------------------------------------------------------------------------- */
+
+static enum outcome ask(struct gate *gate, struct question *question, enum question_kind kind) {
+    question->kind = kind;
+    return reactor_ask(gate->reactor, question);
+}
+
+enum outcome gate_look(struct gate *gate, struct look *look) {
+    return ask(gate, &look->question, QUESTION_LOOK);
+}
+
+enum outcome gate_stop(struct gate *gate, struct look *look) {
+    return ask(gate, &look->question, QUESTION_CANCEL);
+}
+
+enum outcome gate_quarantine_list(struct gate *gate, struct buried_list *list) {
+    return ask(gate, &list->question, QUESTION_LIST_BURIED);
+}
+
+enum outcome gate_quarantine_delete(struct gate *gate, struct buried_order *order) {
+    return ask(gate, &order->question, QUESTION_DELETE_BURIED);
+}
+
+enum outcome gate_quarantine_kick(struct gate *gate, struct buried_order *order) {
+    order->id = next_id(gate);
+    return ask(gate, &order->question, QUESTION_KICK_BURIED);
+}
+
+/* --- what happens --------------------------------------------------------------------------------------------- */
 
 enum outcome gate_listen(struct gate *gate, struct event_feed **out, uint32_t kinds,
                          size_t capacity, event_wake_fn *wake, void *owner) {

@@ -7,8 +7,10 @@
 #define CORE_GATE_H
 
 #include "core/base/request.h"
+#include "core/buried.h"
 #include "core/event_stream.h"
 #include "core/policy/pool_options.h"
+#include "core/question.h"
 #include "core/snapshot.h"
 
 struct gate;
@@ -83,9 +85,20 @@ void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_caus
 
 /* What the administrator wants of a pool: run, pause (queue, do not run), drain (refuse new, finish, stop),
  * unload (the same, but there are no workers until it runs again). And between how many slots it may
- * move: max is bounded by the configuration's, min by max. Both are heard soon. */
-void gate_wish(struct gate *gate, uint32_t pool, enum wish wish);
-void gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max);
+ * move: max is bounded by the configuration's, min by max. Both are heard soon; QUEUE_FULL, SHUTTING_DOWN:
+ * they are not. */
+enum outcome gate_wish(struct gate *gate, uint32_t pool, enum wish wish);
+enum outcome gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max);
+
+/* Questions (question.h, buried.h): on OK `answered` will be called once, on the pool loop, perhaps before this
+ * returns. QUEUE_FULL (QUESTIONS_MOST are under way) and SHUTTING_DOWN: it never will. */
+enum outcome gate_look(struct gate *gate, struct look *look);
+/* Stops it, as if its client had asked: what it finds is what it leaves behind. */
+enum outcome gate_stop(struct gate *gate, struct look *look);
+enum outcome gate_quarantine_list(struct gate *gate, struct buried_list *list);
+enum outcome gate_quarantine_delete(struct gate *gate, struct buried_order *order);
+/* order->id is set. */
+enum outcome gate_quarantine_kick(struct gate *gate, struct buried_order *order);
 
 /* Everything that happens from now on; see event_stream.h. */
 enum outcome gate_listen(struct gate *gate, struct event_feed **out, uint32_t kinds,

@@ -28,7 +28,8 @@ static bool is_load_failure(enum reason why) {
 
 /* The gateway stopped a sound worker: that is no crash, the next may come at once. */
 static bool is_stop(enum reason why) {
-    return why == REASON_DEADLINE || why == REASON_CANCEL;
+    return why == REASON_DEADLINE || why == REASON_CANCEL || why == REASON_DRAIN ||
+           why == REASON_UNLOAD;
 }
 
 bool life_backs_off(const struct slot *slot, uint64_t now_ns) {
@@ -210,7 +211,10 @@ void life_stop(struct pool *pool, struct slot *slot, enum reason why, uint64_t n
 }
 
 void life_kill(struct pool *pool, struct slot *slot, enum reason why, uint64_t now_ns) {
-    if (life_alive(slot)) {
+    if (slot->record.state == WORKER_PROCESSING) {
+        slot_blame(slot, "killed at work: the pool ends");
+        fail(pool, slot, why, now_ns);
+    } else if (life_alive(slot)) {
         forget_moments(slot);
         slot->stopped_why = why;
         pool_move(pool, slot, WORKER_EVICTING, why, now_ns);

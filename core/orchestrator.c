@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/care.h"
+#include "core/desk.h"
 #include "core/dispatch.h"
 #include "core/life.h"
 #include "core/room.h"
@@ -72,9 +73,16 @@ void orchestrator_free(struct orchestrator *orchestrator) {
 
 void orchestrator_adopt(struct orchestrator *orchestrator, struct pool *pool) {
     pool->events = orchestrator->events;
+    pool->finished = orchestrator->finished;
     pool->governor = &orchestrator->governor;
     pool->holds = &orchestrator->holds[pool->place];
     if (orchestrator->pools_count <= pool->place) orchestrator->pools_count = pool->place + 1;
+}
+
+void orchestrator_remember(struct orchestrator *orchestrator, struct finished *finished) {
+    orchestrator->finished = finished;
+    for (size_t i = 0; i < orchestrator->pools_count; i++)
+        if (orchestrator->pools[i] != NULL) orchestrator->pools[i]->finished = finished;
 }
 
 /* What waits in its quarantine is charged to it, so that goes first. */
@@ -145,7 +153,8 @@ static void on_drain(struct orchestrator *orchestrator, uint64_t until_ns, uint6
 
 void orchestrator_handle(struct orchestrator *orchestrator, const struct event *event,
                          uint64_t now_ns) {
-    bool of_all = event->kind == EVENT_DRAIN || event->kind == EVENT_MEMORY;
+    bool of_all =
+        event->kind == EVENT_DRAIN || event->kind == EVENT_MEMORY || event->kind == EVENT_QUESTION;
     struct pool *pool = of_all ? NULL : orchestrator->pools[event->pool];
     /* A cancel or a wish that comes late: its pool is gone. What else is under way keeps its pool. */
     if (pool == NULL && !of_all) {
@@ -166,6 +175,7 @@ void orchestrator_handle(struct orchestrator *orchestrator, const struct event *
         return;
     case EVENT_SCALE: on_scale(pool, event->slots_min, event->slots_max); return;
     case EVENT_DRAIN: on_drain(orchestrator, event->until_ns, now_ns); return;
+    case EVENT_QUESTION: desk_answer(orchestrator, event->question, now_ns); return;
     }
 }
 
@@ -214,7 +224,6 @@ static void watch_breaker(struct pool *pool, uint64_t now_ns) {
     pool->breaker_was = state;
     if (state != BREAKER_OPEN) return;
     dispatch_recall_all(pool, now_ns);
-    pool->breaker.rejections += pool->queue.waiting;
     work_refuse_waiting(pool, CIRCUIT_OPEN, "the pool's workers fail", pool->breaker.open_until_ns,
                         now_ns);
 }
@@ -250,9 +259,9 @@ static enum outcome refusal(const struct pool *pool, bool draining, uint64_t now
 /* While half-open: what is still under way from before, and the probes. */
 static uint32_t ceiling(const struct pool *pool) {
     if (pool->breaker.state != BREAKER_HALF_OPEN) return 0;
-    uint32_t older = pool->queue.live - pool->queue.waiting;
-    older = older > pool->breaker.probing ? older - pool->breaker.probing : 0;
-    return older + pool->breaker.options.probes;
+    uint32_t most = pool->queue.live - pool->queue.waiting + pool->breaker.options.probes;
+    /* Probes that were given up keep their places; one may always wait for them. */
+    return most > pool->breaker.probing ? most - pool->breaker.probing : 1;
 }
 
 static void tell_gate(struct pool *pool, bool draining, uint64_t now_ns) {
@@ -294,6 +303,7 @@ static void watch_free(struct pool *pool, uint64_t now_ns) {
 
 /* When the pool must be looked at again though nothing happens. */
 static uint64_t next_moment(const struct pool *pool, bool draining, uint64_t now_ns) {
+    if (pool->refusing.outcome != OK) return now_ns;
     uint64_t next_ns = request_queue_next_deadline(&pool->queue);
     uint32_t min = is_ending(pool, draining) ? 0 : pool->slots_min;
     bool wants = pool_able(pool) + pool_coming(pool) < min || pool->queue.waiting > 0;
@@ -316,12 +326,12 @@ static uint64_t next_moment(const struct pool *pool, bool draining, uint64_t now
 static void settle_pool(struct orchestrator *orchestrator, struct pool *pool, uint64_t now_ns) {
     const struct pools pools = {orchestrator->pools, orchestrator->pools_count};
     bool draining = orchestrator->draining;
-    work_expire(pool, now_ns);
+    bool behind = !work_dismiss(pool, now_ns);
     for (uint32_t i = 0; i < pool->slots_count; i++) care_tend(pool, &pool->slots[i], now_ns);
     care_recycle(pool, now_ns);
     watch_breaker(pool, now_ns);
     sizing_settle(&pools, pool, is_ending(pool, draining), now_ns);
-    dispatch_run(pool, now_ns);
+    if (!behind) dispatch_run(pool, now_ns);
     if (draining)
         end_pool(pool, now_ns >= orchestrator->drain_until_ns, REASON_DRAIN, now_ns);
     else if (is_ending(pool, false))

@@ -7,14 +7,17 @@
 
 #include "core/pool.h"
 
+struct question;
+
 enum event_kind {
-    EVENT_SUBMIT, /* pool, request */
-    EVENT_CANCEL, /* pool, id, cause */
-    EVENT_WORKER, /* pool, slot, worker */
-    EVENT_MEMORY, /* memory */
-    EVENT_WISH,   /* pool, wish */
-    EVENT_SCALE,  /* pool, slots_min, slots_max */
-    EVENT_DRAIN   /* until_ns */
+    EVENT_SUBMIT,  /* pool, request */
+    EVENT_CANCEL,  /* pool, id, cause */
+    EVENT_WORKER,  /* pool, slot, worker */
+    EVENT_MEMORY,  /* memory */
+    EVENT_WISH,    /* pool, wish */
+    EVENT_SCALE,   /* pool, slots_min, slots_max */
+    EVENT_DRAIN,   /* until_ns */
+    EVENT_QUESTION /* question */
 };
 
 /* What was weighed; 0: it could not be read. */
@@ -34,6 +37,7 @@ struct event {
     uint32_t slots_min, slots_max;
     const struct memory_reading *memory;
     uint64_t until_ns;
+    struct question *question;
 };
 
 #define ORCHESTRATOR_POOLS 256
@@ -49,6 +53,7 @@ struct orchestrator {
     struct memory_governor governor;
     enum pressure pressure;      /* as it was last told */
     struct event_stream *events; /* NULL: nobody listens */
+    struct finished *finished;   /* NULL: nothing is remembered */
     uint64_t random;             /* state of the generator; never 0 */
     uint64_t settled;            /* settles so far */
     bool draining;
@@ -61,6 +66,8 @@ enum outcome orchestrator_init(struct orchestrator *orchestrator,
                                uint64_t memory_limit_bytes, struct event_stream *events,
                                uint64_t seed, uint64_t now_ns);
 void orchestrator_free(struct orchestrator *orchestrator);
+/* What its pools answer is remembered there from now on. The caller's, until after orchestrator_free. */
+void orchestrator_remember(struct orchestrator *orchestrator, struct finished *finished);
 /* A pool that stands at its place already becomes one of its own. */
 void orchestrator_adopt(struct orchestrator *orchestrator, struct pool *pool);
 /* The next pool that has left and to which nothing refers any more, from place *at on; NULL: none. The

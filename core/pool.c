@@ -34,6 +34,8 @@ static enum outcome init_queue(struct pool *pool) {
     const struct queue_options queue = {.room = most_live(options),
                                         .aging_ns = options->queue.aging_ns,
                                         .fair = options->queue.fair,
+                                        .weights = options->queue.weights,
+                                        .weights_count = options->queue.weights_count,
                                         .batch_max = options->queue.batch_max,
                                         .seed = pool->admission.seed};
     enum outcome outcome = request_queue_init(&pool->queue, &queue);
@@ -50,6 +52,7 @@ enum outcome pool_init(struct pool *pool, const struct pool_options *options, ui
                           .slots_min = options->slots_min,
                           .slots_max = options->slots_max,
                           .batch_most = 1,
+                          .random = seed | 1,
                           .breaker_seen = 1,
                           .ripe_ns = CLOCK_NEVER};
     admission_init(&pool->admission, options->queue.capacity, options->queue.reserve,
@@ -90,10 +93,14 @@ uint32_t pool_places(const struct pool *pool) {
     return pool_able(pool) * pool->options->inflight;
 }
 
-uint32_t pool_pace(const struct pool *pool) {
+uint32_t pool_batch(const struct pool *pool) {
     uint64_t batches = pool->totals.batches, batched = pool->totals.batched;
     uint64_t size = pool->batch_most > 1 && batches > 0 ? batched / batches : 1;
-    return pool_places(pool) * (uint32_t)(size > 0 ? size : 1);
+    return size > 0 ? (uint32_t)size : 1;
+}
+
+uint32_t pool_pace(const struct pool *pool) {
+    return pool_places(pool) * pool_batch(pool);
 }
 
 bool pool_is_given_up(const struct pool *pool) {
@@ -134,12 +141,7 @@ static void remember(struct pool *pool, const struct request *request, bool shar
         stats_answered(&pool->stats, request->queue_ns, request->cold_ns, request->run_ns, now_ns);
     history_add(pool->history,
                 &(struct history_entry){.ended_ns = now_ns,
-                                        .queue_ns = request->queue_ns,
-                                        .cold_ns = request->cold_ns,
-                                        .run_ns = request->run_ns,
-                                        .outcome = request->outcome,
-                                        .slot = shared ? REQUEST_NO_SLOT : request->slot,
-                                        .attempts = request->attempts});
+                                        .slot = shared ? REQUEST_NO_SLOT : request->slot});
 }
 
 void pool_answer(struct pool *pool, struct request *request, enum outcome outcome,
@@ -152,6 +154,7 @@ void pool_answer(struct pool *pool, struct request *request, enum outcome outcom
     request->source = source;
     pool->totals.answered++;
     remember(pool, request, shared, now_ns);
+    if (pool->finished != NULL) finished_add(pool->finished, pool->options->name, request, now_ns);
     pool_tell(pool,
               &(struct pool_news){
                   .kind = outcome == OK ? HAPPENING_REQUEST_COMPLETED : HAPPENING_REQUEST_FAILED,
@@ -171,6 +174,7 @@ void pool_refuse_new(struct pool *pool, struct request *request, enum outcome ou
     request->outcome = outcome;
     request->source = SOURCE_GATEWAY;
     pool->totals.answered++;
+    if (pool->finished != NULL) finished_add(pool->finished, pool->options->name, request, now_ns);
     admission_give_back(&pool->admission, request->tenant);
     request->done(request);
 }

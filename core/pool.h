@@ -10,6 +10,7 @@
 #include "core/policy/circuit_breaker.h"
 #include "core/policy/codel.h"
 #include "core/policy/dedup.h"
+#include "core/policy/finished.h"
 #include "core/policy/forecast.h"
 #include "core/policy/health.h"
 #include "core/policy/history.h"
@@ -30,6 +31,14 @@ struct pool_totals {
     uint64_t restarts_by_reason[REASON_COUNT];
 };
 
+/* All who waited at one moment get this answer, some of them each round. */
+struct mass_refusal {
+    enum outcome outcome; /* OK: nobody is refused */
+    uint64_t until_ns;    /* when trying again may help; 0: not known */
+    uint64_t last;        /* rank of the last of them */
+    char why[SLOT_ERROR_BYTES];
+};
+
 struct pool {
     const struct pool_options *options; /* a reload may put others in their place */
     uint32_t place;                     /* its number in the orchestrator and for the gate */
@@ -38,6 +47,7 @@ struct pool {
     struct slot *slots;
     struct transport **transports;    /* one for each slot; set by whoever owns the loop */
     struct event_stream *events;      /* NULL: nobody is told */
+    struct finished *finished;        /* of all pools; NULL: nobody asks later */
     struct memory_governor *governor; /* of all pools */
     struct worker_census census;
     struct request_queue queue;
@@ -52,6 +62,9 @@ struct pool {
     struct stats stats;
     struct history *history;
     struct pool_totals totals;
+    struct mass_refusal refusing;
+    uint32_t answers_left; /* so many may still leave without a slot in this round */
+    uint64_t random;       /* state of a generator, never 0: of the choice between slots */
     enum wish wish;
     uint64_t able_ns;          /* since when some slot can serve; 0: none */
     uint64_t scale_ns;         /* next look at the size */
@@ -81,7 +94,9 @@ void pool_free(struct pool *pool);
 
 /* The sum of inflight over the slots that can work now, and how many slots that is. */
 uint32_t pool_places(const struct pool *pool);
-/* How many requests run at a time: the places, each with as many as a batch has on average. */
+/* How many requests go to a worker together, on average; 1 without batches. */
+uint32_t pool_batch(const struct pool *pool);
+/* How many requests run at a time: the places, each with as many as a batch has. */
 uint32_t pool_pace(const struct pool *pool);
 uint32_t pool_able(const struct pool *pool);
 uint32_t pool_coming(const struct pool *pool);

@@ -139,6 +139,7 @@ static void fill_tenants(struct pool_snapshot *out, const struct pool *pool, uin
         tenant->waiting = facts[i].waiting;
         tenant->out = facts[i].out;
         tenant->share = facts[i].share;
+        tenant->weight = (uint32_t)facts[i].weight;
     }
 }
 

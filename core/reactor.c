@@ -3,37 +3,33 @@
 #include "core/base/channel.h"
 #include "core/base/clock.h"
 #include "core/base/lag.h"
+#include "core/crew.h"
 #include "core/event_log.h"
-#include "core/transport/process.h"
-#include "core/transport/spawner.h"
-#include "core/transport/thread.h"
 #include "core/watchdog.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <time.h>
 
-#define PUBLISH_NS   (5 * CLOCK_MS) /* the snapshot is at most so old while anything happens; and */
-#define PUBLISH_PART 20      /* older where making one takes more than this part of the time */
-#define HEARTBEAT_MS 1000    /* and settles so often while nothing does */
-#define WEIGH_NS     CLOCK_S /* so often the machine's memory is looked at */
+#define PUBLISH_NS        (5 * CLOCK_MS) /* the snapshot is at most so old while anything happens; and */
+#define PUBLISH_PART      20 /* older where making one takes more than this part of the time, */
+#define PUBLISH_OLDEST_NS (100 * CLOCK_MS) /* but no more than that */
+#define HEARTBEAT_MS      1000             /* and settles so often while nothing does */
+#define WEIGH_NS          CLOCK_S          /* so often the machine's memory is looked at */
 
 enum reactor_message {
     MESSAGE_SUBMIT,
-    MESSAGE_CANCEL, /* number: pool and cause, id */
-    MESSAGE_WISH,   /* number: pool, id: the wish */
-    MESSAGE_SCALE,  /* number: pool, id: min and max, 32 bits each */
+    MESSAGE_CANCEL,   /* number: pool and cause, id */
+    MESSAGE_WISH,     /* number: pool, id: the wish */
+    MESSAGE_SCALE,    /* number: pool, id: min and max, 32 bits each */
+    MESSAGE_QUESTION, /* pointer: the question */
     MESSAGE_DRAIN,
     MESSAGE_RELOAD, /* pointer: the order */
     MESSAGE_CLOSE
 };
-
-/* What a transport's event needs to find its slot. */
-struct address {
-    struct reactor *reactor;
-    uint32_t pool, slot;
-};
+#define ORDERS_MOST 3 /* a drain, a reload, the close: one of each is under way at a time */
 
 struct drain_order {
     uint64_t until_ns;
@@ -49,11 +45,11 @@ struct reactor {
     struct event_log *event_log;
     struct publisher *publisher;
     struct channel *channel;
-    struct spawner *spawner;
-    struct switchboard *switchboard;
+    struct finished *finished;
+    struct crew crew;
     struct gate_options options;
     uint64_t seed;
-    struct address **addresses;  /* by place: of each of its slots */
+    _Atomic uint32_t asides;     /* questions, wishes and scales in the channel */
     struct reload_order *reload; /* to be done before the loop sleeps */
     enum outcome reload_outcome;
     struct spawn_job weighing; /* owner NULL: none is under way */
@@ -73,6 +69,7 @@ struct reactor {
     bool drained_called, closing;
     pthread_mutex_t drain_lock;
     struct drain_order order; /* under drain_lock: the loop takes it when told to look */
+    bool order_sent;          /* and it has been told; the same */
 };
 
 /* --- what happens ------------------------------------------------------------------------------------ */
@@ -82,17 +79,16 @@ static void handle(struct reactor *reactor, const struct event *event) {
     orchestrator_handle(&reactor->orchestrator, event, clock_now_ns());
 }
 
-static void on_worker(void *owner, const struct transport_event *event) {
-    struct address *address = owner;
-    handle(address->reactor, &(struct event){.kind = EVENT_WORKER,
-                                             .pool = address->pool,
-                                             .slot = address->slot,
-                                             .worker = event});
+static void on_worker(void *owner, uint32_t pool, uint32_t slot,
+                      const struct transport_event *event) {
+    handle(owner,
+           &(struct event){.kind = EVENT_WORKER, .pool = pool, .slot = slot, .worker = event});
 }
 
 static void take_drain_order(struct reactor *reactor) {
     pthread_mutex_lock(&reactor->drain_lock);
     struct drain_order order = reactor->order;
+    reactor->order_sent = false;
     pthread_mutex_unlock(&reactor->drain_lock);
     reactor->drained = order.drained;
     reactor->drained_owner = order.owner;
@@ -115,13 +111,20 @@ static void weigh(struct reactor *reactor, uint64_t now_ns) {
     reactor->weigh_ns = now_ns + WEIGH_NS;
     reactor->weighing =
         (struct spawn_job){.kind = SPAWN_WEIGH, .done = on_weighed, .owner = reactor};
-    spawner_submit(reactor->spawner, &reactor->weighing);
+    spawner_submit(reactor->crew.spawner, &reactor->weighing);
 }
 
 static void begin_close(struct reactor *reactor);
 
+/* What is no request's own: so many of them have room, whatever the requests take. */
+static bool is_aside(uint32_t kind) {
+    return kind == MESSAGE_WISH || kind == MESSAGE_SCALE || kind == MESSAGE_QUESTION;
+}
+
 static void on_messages(void *owner, const struct message *batch, size_t count) {
     struct reactor *reactor = owner;
+    bool closes = false;
+    uint32_t asides = 0;
     for (size_t i = 0; i < count; i++) {
         const struct message *message = &batch[i];
         struct request *request = message->pointer;
@@ -147,63 +150,23 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
                                             .slots_min = (uint32_t)(message->id >> 32),
                                             .slots_max = (uint32_t)message->id});
             break;
+        case MESSAGE_QUESTION:
+            handle(reactor, &(struct event){.kind = EVENT_QUESTION, .question = message->pointer});
+            break;
         case MESSAGE_DRAIN: take_drain_order(reactor); break;
         case MESSAGE_RELOAD: reactor->reload = message->pointer; break;
-        case MESSAGE_CLOSE: begin_close(reactor); return;
+        case MESSAGE_CLOSE: closes = true; break;
         }
+        asides += is_aside(message->kind);
     }
+    atomic_fetch_sub(&reactor->asides, asides);
+    if (closes) begin_close(reactor);
 }
 
 /* --- pools come and go ------------------------------------------------------------------------------------ */
 
-static enum outcome open_transport(struct transport **out, struct address *address,
-                                   const struct pool_options *pool) {
-    struct reactor *reactor = address->reactor;
-    if (pool->isolation == ISOLATION_THREAD)
-        return thread_open(out,
-                           &(struct thread_options){.loop = &reactor->loop,
-                                                    .pool = pool,
-                                                    .slot = address->slot,
-                                                    .switchboard = reactor->switchboard,
-                                                    .plugin_folder = reactor->options.plugin_folder,
-                                                    .run = reactor->options.thread_worker,
-                                                    .fn = on_worker,
-                                                    .owner = address});
-    return process_open(out,
-                        &(struct process_options){.loop = &reactor->loop,
-                                                  .spawner = reactor->spawner,
-                                                  .switchboard = reactor->switchboard,
-                                                  .pool = pool,
-                                                  .slot = address->slot,
-                                                  .worker_program = reactor->options.worker_program,
-                                                  .plugin_folder = reactor->options.plugin_folder,
-                                                  .fn = on_worker,
-                                                  .owner = address});
-}
-
-static enum outcome open_transports(struct reactor *reactor, struct pool *pool) {
-    struct address *addresses = calloc(pool->slots_count, sizeof *addresses);
-    reactor->addresses[pool->place] = addresses;
-    if (addresses == NULL) return MEMORY_EXHAUSTED;
-    for (uint32_t i = 0; i < pool->slots_count; i++) {
-        addresses[i] = (struct address){reactor, pool->place, i};
-        enum outcome outcome = open_transport(&pool->transports[i], &addresses[i], pool->options);
-        if (outcome != OK) return outcome;
-    }
-    return OK;
-}
-
-static void close_transports(struct reactor *reactor, struct pool *pool) {
-    for (uint32_t i = 0; i < pool->slots_count; i++) {
-        struct transport *transport = pool->transports[i];
-        if (transport != NULL) transport->calls->close(transport);
-        pool->transports[i] = NULL;
-    }
-    free(reactor->addresses[pool->place]);
-    reactor->addresses[pool->place] = NULL;
-}
-
-/* Room for every submission, and for every cancel of what they replaced since the loop last looked. */
+/* Room for every submission, and for every cancel of what they replaced since the loop last looked; and
+ * beside them for all asides and orders that may be under way: none of these finds it full. */
 static size_t channel_capacity(const struct orchestrator *orchestrator) {
     size_t permits = 16;
     for (size_t i = 0; i < orchestrator->places; i++) {
@@ -212,19 +175,19 @@ static size_t channel_capacity(const struct orchestrator *orchestrator) {
         permits += (size_t)pool->queue.capacity + pool->queue.reserve +
                    (size_t)orchestrator->pools[i]->slots_count * pool->inflight;
     }
-    return permits * 4;
+    return permits * 4 + QUESTIONS_MOST + ORDERS_MOST;
 }
 
 static enum outcome make_ready(struct reactor *reactor, const struct reload *reload) {
     enum outcome outcome = OK;
     for (size_t i = 0; outcome == OK && i < reload->items_count; i++)
         if (reload->items[i].fresh != NULL)
-            outcome = open_transports(reactor, reload->items[i].fresh);
+            outcome = crew_hire(&reactor->crew, reload->items[i].fresh);
     if (outcome == OK)
         outcome = channel_grow(reactor->channel, channel_capacity(&reactor->orchestrator));
     if (outcome == OK) return OK;
     for (size_t i = 0; i < reload->items_count; i++)
-        if (reload->items[i].fresh != NULL) close_transports(reactor, reload->items[i].fresh);
+        if (reload->items[i].fresh != NULL) crew_dismiss(&reactor->crew, reload->items[i].fresh);
     return outcome;
 }
 
@@ -259,7 +222,7 @@ static void let_go(struct reactor *reactor) {
     struct pool *pool;
     size_t at = 0;
     while ((pool = orchestrator_gone(&reactor->orchestrator, &at)) != NULL) {
-        close_transports(reactor, pool);
+        crew_dismiss(&reactor->crew, pool);
         orchestrator_let_go(&reactor->orchestrator, pool);
         reactor->settled_dirty++;
     }
@@ -284,17 +247,26 @@ static void arm(struct reactor *reactor, uint64_t next_ns, uint64_t now_ns) {
     uv_timer_start(&reactor->timer, on_timer, wait_ms, 0);
 }
 
+/* Of this thread: what it waited for a processor is not the work's cost. */
+static uint64_t worked_ns(void) {
+    struct timespec worked;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &worked);
+    return (uint64_t)worked.tv_sec * CLOCK_S + (uint64_t)worked.tv_nsec;
+}
+
 static uint64_t publish(struct reactor *reactor, uint64_t now_ns) {
     uint64_t age_ns = now_ns - reactor->published_ns;
     if (reactor->settled_dirty == 0 && age_ns < HEARTBEAT_MS * CLOCK_MS / 2) return CLOCK_NEVER;
     uint64_t interval_ns = reactor->publish_took_ns * PUBLISH_PART;
     if (interval_ns < PUBLISH_NS) interval_ns = PUBLISH_NS;
+    if (interval_ns > PUBLISH_OLDEST_NS) interval_ns = PUBLISH_OLDEST_NS;
     if (age_ns < interval_ns) return reactor->published_ns + interval_ns;
     reactor->settled_dirty = 0;
     reactor->published_ns = now_ns;
+    uint64_t began_ns = worked_ns();
     publisher_publish(reactor->publisher, &reactor->orchestrator, &reactor->lag,
                       reactor->lag_max_ns, now_ns);
-    reactor->publish_took_ns = clock_now_ns() - now_ns;
+    reactor->publish_took_ns = worked_ns() - began_ns;
     return CLOCK_NEVER;
 }
 
@@ -332,9 +304,9 @@ static void begin_close(struct reactor *reactor) {
     reactor->closing = true;
     for (size_t i = 0; i < reactor->orchestrator.pools_count; i++)
         if (reactor->orchestrator.pools[i] != NULL)
-            close_transports(reactor, reactor->orchestrator.pools[i]);
-    switchboard_close(reactor->switchboard);
-    spawner_close(reactor->spawner);
+            crew_dismiss(&reactor->crew, reactor->orchestrator.pools[i]);
+    switchboard_close(reactor->crew.switchboard);
+    spawner_close(reactor->crew.spawner);
     uv_close((uv_handle_t *)&reactor->before_sleep, NULL);
     uv_close((uv_handle_t *)&reactor->after_sleep, NULL);
     uv_close((uv_handle_t *)&reactor->timer, NULL);
@@ -365,9 +337,10 @@ static void *run(void *argument) {
 static void reactor_free(struct reactor *reactor) {
     if (reactor->publisher != NULL) publisher_free(reactor->publisher);
     orchestrator_free(&reactor->orchestrator);
+    finished_free(reactor->finished);
     event_log_close(reactor->event_log);
     event_stream_close(reactor->events);
-    free(reactor->addresses);
+    crew_close(&reactor->crew);
     pthread_mutex_destroy(&reactor->drain_lock);
     free(reactor);
 }
@@ -390,19 +363,24 @@ static enum outcome prepare(struct reactor *reactor, const struct gate_options *
                                 options->memory_limit_bytes, reactor->events, reactor->seed,
                                 clock_now_ns());
     if (outcome != OK) return outcome;
-    reactor->addresses = calloc(reactor->orchestrator.places, sizeof(struct address *));
-    if (reactor->addresses == NULL || uv_loop_init(&reactor->loop) != 0) return MEMORY_EXHAUSTED;
+    outcome = finished_open(&reactor->finished);
+    if (outcome != OK) return outcome;
+    orchestrator_remember(&reactor->orchestrator, reactor->finished);
+    reactor->crew = (struct crew){
+        .loop = &reactor->loop, .options = &reactor->options, .fn = on_worker, .owner = reactor};
+    outcome = crew_open(&reactor->crew, reactor->orchestrator.places);
+    if (outcome != OK || uv_loop_init(&reactor->loop) != 0) return MEMORY_EXHAUSTED;
     outcome = publisher_open(&reactor->publisher, &reactor->orchestrator);
     if (outcome != OK) return outcome;
     outcome = channel_open(&reactor->channel, &reactor->loop,
                            channel_capacity(&reactor->orchestrator), on_messages, reactor);
     if (outcome != OK) return outcome;
     /* Before the loop's own hooks, so that it wakes workers behind them. */
-    outcome = switchboard_open(&reactor->switchboard, &reactor->loop);
+    outcome = switchboard_open(&reactor->crew.switchboard, &reactor->loop);
     if (outcome != OK) return outcome;
-    outcome = spawner_open(&reactor->spawner, &reactor->loop);
+    outcome = spawner_open(&reactor->crew.spawner, &reactor->loop);
     for (size_t i = 0; outcome == OK && i < reactor->orchestrator.pools_count; i++)
-        outcome = open_transports(reactor, reactor->orchestrator.pools[i]);
+        outcome = crew_hire(&reactor->crew, reactor->orchestrator.pools[i]);
     return outcome;
 }
 
@@ -431,31 +409,51 @@ enum outcome reactor_cancel(struct reactor *reactor, uint32_t pool, uint64_t id,
         (struct message){.kind = MESSAGE_CANCEL, .number = pool << 1 | (cause & 1), .id = id});
 }
 
-void reactor_order(struct reactor *reactor, const struct event *event) {
-    bool wish = event->kind == EVENT_WISH;
-    uint64_t range = (uint64_t)event->slots_min << 32 | event->slots_max;
-    channel_try_send(reactor->channel,
-                     (struct message){.kind = wish ? MESSAGE_WISH : MESSAGE_SCALE,
-                                      .number = event->pool,
-                                      .id = wish ? (uint64_t)event->wish : range});
+/* QUEUE_FULL: too many are under way, by this count and not by the channel's. */
+static enum outcome send_aside(struct reactor *reactor, struct message message) {
+    if (atomic_fetch_add(&reactor->asides, 1) >= QUESTIONS_MOST) {
+        atomic_fetch_sub(&reactor->asides, 1);
+        return QUEUE_FULL;
+    }
+    enum outcome outcome = channel_try_send(reactor->channel, message);
+    if (outcome != OK) atomic_fetch_sub(&reactor->asides, 1);
+    return outcome;
 }
 
+enum outcome reactor_order(struct reactor *reactor, const struct event *event) {
+    bool wish = event->kind == EVENT_WISH;
+    uint64_t range = (uint64_t)event->slots_min << 32 | event->slots_max;
+    return send_aside(reactor, (struct message){.kind = wish ? MESSAGE_WISH : MESSAGE_SCALE,
+                                                .number = event->pool,
+                                                .id = wish ? (uint64_t)event->wish : range});
+}
+
+enum outcome reactor_ask(struct reactor *reactor, struct question *question) {
+    return send_aside(reactor, (struct message){.kind = MESSAGE_QUESTION, .pointer = question});
+}
+
+/* Once told to look, the loop takes the newest: it need not be told again before it has. */
 void reactor_drain(struct reactor *reactor, uint64_t until_ns, gate_drained_fn *drained,
                    void *owner) {
     pthread_mutex_lock(&reactor->drain_lock);
     reactor->order = (struct drain_order){until_ns, drained, owner};
+    bool told = reactor->order_sent;
+    reactor->order_sent = true;
     pthread_mutex_unlock(&reactor->drain_lock);
-    channel_try_send(reactor->channel, (struct message){.kind = MESSAGE_DRAIN});
+    if (told) return;
+    enum outcome sent = channel_try_send(reactor->channel, (struct message){.kind = MESSAGE_DRAIN});
+    assert(sent == OK); /* it has a place of its own */
 }
 
 void reactor_reload(struct reactor *reactor, struct reload_order *order) {
     enum outcome sent = channel_try_send(
         reactor->channel, (struct message){.kind = MESSAGE_RELOAD, .pointer = order});
-    if (sent != OK) order->done(order, sent);
+    assert(sent == OK); /* one at a time, and it has a place of its own */
 }
 
 void reactor_close(struct reactor *reactor) {
-    channel_try_send(reactor->channel, (struct message){.kind = MESSAGE_CLOSE});
+    enum outcome sent = channel_try_send(reactor->channel, (struct message){.kind = MESSAGE_CLOSE});
+    assert(sent == OK); /* the same */
     pthread_join(reactor->thread, NULL);
     reactor_free(reactor);
 }

@@ -131,7 +131,11 @@ static void tune(struct pool *pool, const struct pool_options *options, uint64_t
     pool->scale_ns = 0;
     admission_tune(&pool->admission, options->queue.capacity, options->queue.reserve,
                    options->queue.bytes);
-    request_queue_tune(&pool->queue, options->queue.aging_ns, options->queue.fair);
+    request_queue_tune(&pool->queue,
+                       &(struct queue_options){.aging_ns = options->queue.aging_ns,
+                                               .fair = options->queue.fair,
+                                               .weights = options->queue.weights,
+                                               .weights_count = options->queue.weights_count});
     pool->dedup.window_ns = options->queue.dedup_ns;
     pool->breaker.options = options->breaker;
     if (options->queue.overload != OVERLOAD_CODEL) {

@@ -21,7 +21,7 @@ static void look_ahead(struct pool *pool, struct scale_facts *facts, uint64_t no
     facts->horizon_ns = clock_add(cold_start_ns(pool), pool->options->scale.interval_ns);
     facts->forecast_rate = forecast_rate(&pool->forecast, facts->horizon_ns);
     facts->mean_run_ns = pool->stats.mean_run_ns;
-    facts->inflight = pool->options->inflight;
+    facts->inflight = pool->options->inflight * pool_batch(pool);
 }
 
 static struct scale_facts scale_facts(struct pool *pool, bool ending, bool first, uint64_t now_ns) {

@@ -35,7 +35,8 @@ struct slot_checks {
 struct tenant_snapshot {
     char name[64];
     uint32_t waiting, out;
-    double share; /* of the pool's run time lately, 0 to 1 */
+    double share;    /* of the pool's run time lately, 0 to 1 */
+    uint32_t weight; /* how many parts it gets where another gets one */
 };
 
 struct slot_snapshot {

@@ -121,16 +121,35 @@ static void report_stall(const struct place *place, uint64_t for_ns) {
 
 /* --- looking --------------------------------------------------------------------------------------- */
 
-/* Whether the thread waits in epoll. Where the kernel does not tell, it is believed to. */
-static bool waits_in_epoll(pid_t thread) {
-    char path[64], text[32];
-    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", (int)thread);
+/* A file about one of our threads; false where it may not be read or is empty. */
+static bool read_of_thread(pid_t thread, const char *name, char *text, size_t bytes) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/%s", (int)thread, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return true;
-    ssize_t bytes = read(fd, text, sizeof text - 1);
+    if (fd < 0) return false;
+    ssize_t count = read(fd, text, bytes - 1);
     close(fd);
-    if (bytes <= 0) return true;
-    text[bytes] = '\0';
+    text[count > 0 ? count : 0] = '\0';
+    return count > 0;
+}
+
+/* By the name of the function of the kernel that it sleeps in; "0" when it runs, or when the kernel keeps
+ * no names. */
+static bool sleeps_in_epoll(pid_t thread) {
+    char text[512];
+    if (!read_of_thread(thread, "wchan", text, sizeof text)) return true;
+    if (strcmp(text, "0") != 0)
+        return strstr(text, "epoll") != NULL || strncmp(text, "ep_", 3) == 0;
+    if (!read_of_thread(thread, "stat", text, sizeof text)) return true;
+    const char *state = strrchr(text, ')');
+    return state == NULL || strncmp(state, ") R", 3) != 0;
+}
+
+/* Whether the thread waits in epoll. Where the kernel does not tell, it is believed to. A process that is
+ * not dumpable may not read its own system calls, unless it is root's. */
+static bool waits_in_epoll(pid_t thread) {
+    char text[32];
+    if (!read_of_thread(thread, "syscall", text, sizeof text)) return sleeps_in_epoll(thread);
     if (text[0] < '0' || text[0] > '9') return false; /* "running" */
     long number = strtol(text, NULL, 10);
 #ifdef SYS_epoll_wait

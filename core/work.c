@@ -1,13 +1,12 @@
 #include "core/work.h"
 
 #include "core/base/clock.h"
+#include "core/burial.h"
 #include "core/dispatch.h"
 #include "core/execution.h"
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* After its own deadline a worker has so long to notice the cancel before it is terminated. */
 #define DEADLINE_GRACE_NS CLOCK_S
@@ -16,9 +15,6 @@
 /* A request that is let in and then ends just too late has cost a run for nothing: what it needs is taken
  * as this part of the wait longer than estimated, and as half a run. */
 #define MARGIN_PART 8
-/* A buried body up to this size is named by its digest: half a millisecond of the loop. */
-#define DIGEST_BYTES ((size_t)4 * 1024 * 1024)
-
 /* --- in ---------------------------------------------------------------------------------------------- */
 
 uint64_t work_needs(const struct pool *pool, const char *tenant, enum priority priority) {
@@ -73,8 +69,8 @@ static bool join(struct pool *pool, struct request *request, uint64_t now_ns) {
 
 void work_submit(struct pool *pool, struct request *request, uint64_t now_ns) {
     request->cold = pool_able(pool) == 0;
+    if (join(pool, request, now_ns)) return; /* it needs no run of its own */
     forecast_arrival(&pool->forecast);
-    if (join(pool, request, now_ns)) return;
     bool unmeetable = !is_meetable(pool, request, now_ns);
     if (request_queue_add(&pool->queue, request, now_ns) != OK) {
         pool_refuse_new(pool, request, MEMORY_EXHAUSTED, now_ns);
@@ -107,17 +103,21 @@ void work_cancel(struct pool *pool, uint64_t id, enum cancel_cause cause, uint64
     execution_leave(pool, request, CANCELLED, SOURCE_GATEWAY, now_ns);
 }
 
-/* A staged one that is taken back only now has waited all the time. */
-static bool has_begun(const struct request *request) {
-    return request->state == REQUEST_RUNNING ||
-           (request->state == REQUEST_FOLLOWING && request->leader->state == REQUEST_RUNNING);
+/* What is staged, or was until it was taken back just now, has waited all the time. */
+static bool has_begun(const struct pool *pool, const struct request *request) {
+    const struct request *leader = request->leader != NULL ? request->leader : request;
+    if (leader->state != REQUEST_RUNNING) return false;
+    struct slot *slot = &pool->slots[leader->slot];
+    if (slot->staged == 0) return true;
+    const struct assignment *assignment = slot_find_request(slot, leader);
+    return assignment == NULL || !assignment->staged;
 }
 
 static void expire(struct pool *pool, struct request *request, uint64_t now_ns) {
     enum outcome outcome = DEADLINE_EXCEEDED;
     double limit_s = (double)(request->deadline_ns - request->arrived_ns) / (double)CLOCK_S;
     withdraw(pool, request, REASON_DEADLINE, now_ns + DEADLINE_GRACE_NS, now_ns);
-    if (has_begun(request)) {
+    if (has_begun(pool, request)) {
         request_explain(request, "still running after %.3f s", limit_s);
     } else if (pool->wish == WISH_PAUSE) {
         outcome = PAUSED;
@@ -129,16 +129,58 @@ static void expire(struct pool *pool, struct request *request, uint64_t now_ns) 
     execution_leave(pool, request, outcome, SOURCE_GATEWAY, now_ns);
 }
 
-void work_expire(struct pool *pool, uint64_t now_ns) {
+/* One more leaves without having been at a slot. False: no more in this round. */
+static bool may_leave(struct pool *pool) {
+    if (pool->answers_left == 0) return false;
+    pool->answers_left--;
+    return true;
+}
+
+static void refuse_some(struct pool *pool, uint64_t now_ns) {
+    const struct mass_refusal *refusing = &pool->refusing;
+    struct request *request = NULL;
+    while (refusing->outcome != OK) {
+        request = request_queue_oldest(&pool->queue);
+        if (request == NULL || request->arrival > refusing->last) break;
+        if (!may_leave(pool)) return;
+        request_explain(request, "%s", refusing->why);
+        request->retry_after_ns = refusing->until_ns > now_ns ? refusing->until_ns - now_ns : 0;
+        pool->breaker.rejections += refusing->outcome == CIRCUIT_OPEN;
+        execution_end(pool, request, refusing->outcome, SOURCE_GATEWAY, now_ns);
+    }
+    pool->refusing.outcome = OK;
+}
+
+bool work_dismiss(struct pool *pool, uint64_t now_ns) {
     struct request *request;
-    while ((request = request_queue_expired(&pool->queue, now_ns)) != NULL)
+    pool->answers_left = WORK_A_ROUND;
+    while ((request = request_queue_expired(&pool->queue, now_ns)) != NULL && may_leave(pool))
         expire(pool, request, now_ns);
+    refuse_some(pool, now_ns);
+    return request == NULL && pool->refusing.outcome == OK;
 }
 
 /* --- and back ------------------------------------------------------------------------------------ */
 
+static void retry(struct pool *pool, struct request *request, uint64_t now_ns) {
+    request_queue_retry(&pool->queue, request, now_ns - request->began_ns, now_ns);
+    request->began_ns = 0; /* that run is paid for: what it waits from here on is no run */
+    pool->totals.retried++;
+}
+
+/* It was told a deadline that has passed, and somebody has joined since who has longer: giving up is right
+ * of the worker and no answer to them. */
+static bool gave_up_too_early(const struct request *request, uint64_t now_ns) {
+    return request->run_deadline_ns <= now_ns && execution_deadline(request) > now_ns;
+}
+
 static void answer_error(struct pool *pool, struct slot *slot, struct request *request,
                          const struct transport_event *event, uint64_t now_ns) {
+    if (gave_up_too_early(request, now_ns)) {
+        dispatch_verdict(pool, request, BREAKER_NEUTRAL, now_ns);
+        retry(pool, request, now_ns);
+        return;
+    }
     static const enum outcome outcomes[] = {[WORKER_SAID_FAILED] = WORKER_ERROR,
                                             [WORKER_SAID_INVALID] = INVALID_REQUEST,
                                             [WORKER_SAID_UNSUPPORTED] = UNSUPPORTED_MEDIA_TYPE,
@@ -171,8 +213,7 @@ bool work_replied(struct pool *pool, struct slot *slot, const struct transport_e
     if (assignment->given_up_ns > 0)
         histogram_add(&pool->stats.cancel, now_ns - assignment->given_up_ns);
     recent_add(slot->runs, now_ns - assignment->began_ns, now_ns);
-    pool->staged -= assignment->staged;
-    slot_unassign(slot, assignment);
+    dispatch_release(pool, slot, assignment, now_ns);
     slot->requests++;
     slot->run_requests++;
     slot->failures = 0;
@@ -187,55 +228,23 @@ bool work_replied(struct pool *pool, struct slot *slot, const struct transport_e
 
 /* --- the worker is gone ------------------------------------------------------------------------------ */
 
-static void mark(struct request *request, uint32_t slot, const char *how, uint64_t now_ns) {
-    request->marks++;
-    if (request->evidence == NULL) request->evidence = calloc(1, sizeof *request->evidence);
-    if (request->evidence == NULL) return; /* the mark counts without its evidence */
-    struct request_evidence *evidence = request->evidence;
-    if (evidence->count >= QUARANTINE_MARKS)
-        memmove(evidence->marks, evidence->marks + 1,
-                (QUARANTINE_MARKS - 1) * sizeof evidence->marks[0]);
-    uint32_t at = evidence->count < QUARANTINE_MARKS ? evidence->count : QUARANTINE_MARKS - 1;
-    evidence->marks[at] = (struct quarantine_mark){.at_ns = now_ns, .slot = slot};
-    snprintf(evidence->marks[at].how, sizeof evidence->marks[at].how, "%s", how);
-    evidence->count++;
-}
-
-static void bury(struct pool *pool, struct request *request, uint64_t now_ns) {
-    size_t bytes = request->body != NULL ? request->body->bytes : 0;
-    bool known = request->digest[0] != 0 || request->digest[1] != 0;
-    if (!known && bytes <= DIGEST_BYTES) dedup_digest(request);
-    const struct request_evidence *evidence = request->evidence;
-    quarantine_add(&pool->quarantine, request, evidence != NULL ? evidence->marks : NULL,
-                   evidence != NULL ? evidence->count : 0, now_ns);
-    pool_tell(pool,
-              &(struct pool_news){.kind = HAPPENING_QUARANTINE,
-                                  .slot = &pool->slots[request->slot],
-                                  .request = request,
-                                  .why = request->detail,
-                                  .number = request->marks},
-              now_ns);
-}
-
 static void retry_or_answer(struct pool *pool, struct request *request, bool alone,
                             enum blame blame, const char *what, uint64_t now_ns) {
     uint32_t crashes = pool->options->retry_crashes;
     bool to_blame = blame == BLAME_REQUEST;
-    if (alone && to_blame) mark(request, request->slot, what, now_ns);
+    if (alone && to_blame) burial_mark(request, request->slot, what, now_ns);
     if (!alone) request->solo = true;
     bool again = crashes > 0 && request->marks <= crashes &&
-                 request->attempts <= crashes + UNMARKED_ATTEMPTS && !request->streaming;
+                 request->attempts <= crashes + UNMARKED_ATTEMPTS;
     pool->totals.crashed++;
     if (again) {
-        request_queue_retry(&pool->queue, request, now_ns - request->began_ns, now_ns);
-        request->began_ns = 0; /* that run is paid for: what it waits from here on is no run */
-        pool->totals.retried++;
+        retry(pool, request, now_ns);
         return;
     }
     enum outcome outcome = request->marks >= 2 ? QUARANTINED : WORKER_CRASHED;
     request_explain(request, "%s/%u: %s (attempt %u)", pool->options->name, request->slot, what,
                     request->attempts);
-    if (outcome == QUARANTINED) bury(pool, request, now_ns);
+    if (outcome == QUARANTINED) burial_bury(pool, request, now_ns);
     execution_end(pool, request, outcome, SOURCE_WORKER, now_ns);
 }
 
@@ -248,7 +257,7 @@ void work_lost(struct pool *pool, struct slot *slot, enum blame blame, const cha
     for (uint32_t i = 0; slot->inflight > 0 && i < slot->places; i++) {
         struct assignment assignment = slot->assignments[i];
         if (assignment.id == 0) continue;
-        slot_unassign(slot, &slot->assignments[i]);
+        dispatch_release(pool, slot, &slot->assignments[i], now_ns);
         if (assignment.given_up_ns > 0)
             histogram_add(&pool->stats.cancel, now_ns - assignment.given_up_ns);
         if (assignment.request == NULL) continue;
@@ -260,12 +269,10 @@ void work_lost(struct pool *pool, struct slot *slot, enum blame blame, const cha
 
 void work_refuse_waiting(struct pool *pool, enum outcome outcome, const char *why,
                          uint64_t until_ns, uint64_t now_ns) {
-    struct request *request;
-    while ((request = request_queue_oldest(&pool->queue)) != NULL) {
-        request_explain(request, "%s", why);
-        request->retry_after_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-        execution_end(pool, request, outcome, SOURCE_GATEWAY, now_ns);
-    }
+    pool->refusing = (struct mass_refusal){
+        .outcome = outcome, .until_ns = until_ns, .last = pool->queue.arrivals};
+    snprintf(pool->refusing.why, sizeof pool->refusing.why, "%s", why);
+    refuse_some(pool, now_ns);
 }
 
 void work_abandon(struct pool *pool, uint64_t now_ns) {

@@ -10,8 +10,11 @@
 void work_submit(struct pool *pool, struct request *request, uint64_t now_ns);
 /* Ignores an id that is not live. */
 void work_cancel(struct pool *pool, uint64_t id, enum cancel_cause cause, uint64_t now_ns);
-/* Answers everything whose deadline has passed; tells the worker that has it to stop. */
-void work_expire(struct pool *pool, uint64_t now_ns);
+/* A round begins. Answers everything whose deadline has passed, whose worker is told to stop, and goes on
+ * with work_refuse_waiting: at most WORK_A_ROUND in one round, so that a crowd that leaves at once delays
+ * nobody else. False: there are more, and a round must follow at once. */
+#define WORK_A_ROUND 2000
+bool work_dismiss(struct pool *pool, uint64_t now_ns);
 /* From now to the end of its run, for a newcomer of this class and tenant (NULL: before anybody): what its
  * deadline must leave. 0: nothing is known, or it may start at once. */
 uint64_t work_needs(const struct pool *pool, const char *tenant, enum priority priority);
@@ -26,10 +29,10 @@ enum blame { BLAME_REQUEST, BLAME_NOBODY };
 void work_lost(struct pool *pool, struct slot *slot, enum blame blame, const char *what,
                uint64_t now_ns);
 
-/* Answers all that wait. until_ns: when trying again may help; 0: not known. */
+/* Answers all that wait, now and in the next rounds. why is copied. until_ns: when trying again may help; 0: not known. */
 void work_refuse_waiting(struct pool *pool, enum outcome outcome, const char *why,
                          uint64_t until_ns, uint64_t now_ns);
-/* Answers all that is live, SHUTTING_DOWN: the drain's time is over. */
+/* Answers all that is live, in as many rounds, SHUTTING_DOWN: the drain's time is over. */
 void work_abandon(struct pool *pool, uint64_t now_ns);
 
 #endif

@@ -42,6 +42,7 @@ static struct tenant_snapshot *row_of(struct tenant_list *list, const char *name
     memcpy(row->name, name, sizeof row->name);
     row->waiting = row->out = 0;
     row->share = 0;
+    row->weight = 0;
     return row;
 }
 
@@ -55,5 +56,6 @@ void tenant_list_fill(struct tenant_list *list, const struct pool_snapshot *pool
         row->waiting += tenant.waiting;
         row->out += tenant.out;
         row->share += tenant.share;
+        if (tenant.weight > row->weight) row->weight = tenant.weight;
     }
 }

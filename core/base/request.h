@@ -91,7 +91,7 @@ struct request {
     enum request_state state;
     bool cold;                /* no slot could serve when it came */
     bool solo;                /* retried after a shared crash: must be alone at its slot */
-    bool streaming;           /* its first chunk has gone out */
+    uint32_t place;           /* of its assignment while it is out at a slot */
     uint32_t marks;           /* slots that died while they alone had it */
     uint64_t began_ns;        /* current attempt sent to a slot */
     uint64_t run_deadline_ns; /* what its worker is told: the latest of all whose run this is */

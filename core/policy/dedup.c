@@ -99,7 +99,7 @@ struct request *dedup_find(const struct dedup *dedup, const struct request *requ
                            uint64_t now_ns) {
     if (!takes_part(dedup, request)) return NULL;
     struct request *leader = *holder(dedup, request);
-    if (leader == NULL || leader == request || leader->streaming) return NULL;
+    if (leader == NULL || leader == request) return NULL;
     return now_ns - leader->led_ns <= dedup->window_ns ? leader : NULL;
 }
 

@@ -5,8 +5,7 @@
  *
  * Identical: the same tenant, pool, operation, content type, metadata and body, by the 128-bit XXH3 of
  * all of them (libxxhash), keyed by a secret of this process so that nobody can aim for a collision. A
- * leader can be joined while it is unanswered, at most `window_ns` after it came, and unless its first
- * chunk has gone out. */
+ * leader can be joined while it is unanswered, at most `window_ns` after it came. */
 #ifndef CORE_POLICY_DEDUP_H
 #define CORE_POLICY_DEDUP_H
 

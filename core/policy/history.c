@@ -3,42 +3,12 @@
 #include "core/base/clock.h"
 #include "core/base/request.h"
 
-#include <stdlib.h>
-
 static size_t kept(const struct history *history) {
     return history->added < HISTORY_REQUESTS ? (size_t)history->added : HISTORY_REQUESTS;
 }
 
 void history_add(struct history *history, const struct history_entry *entry) {
     history->entries[history->added++ % HISTORY_REQUESTS] = *entry;
-}
-
-static uint64_t time_of(const struct history_entry *entry, enum history_time which) {
-    if (which == HISTORY_QUEUE) return entry->queue_ns;
-    return which == HISTORY_COLD ? entry->cold_ns : entry->run_ns;
-}
-
-static int by_value(const void *a, const void *b) {
-    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
-    return (left > right) - (left < right);
-}
-
-/* Nearest rank: the smallest value that at least `percent` of all do not exceed. */
-static uint64_t ranked(const uint64_t *sorted, size_t count, size_t percent) {
-    return sorted[(count * percent + 99) / 100 - 1];
-}
-
-struct percentiles history_percentiles(const struct history *history, enum history_time which) {
-    uint64_t values[HISTORY_REQUESTS];
-    size_t count = 0;
-    for (size_t i = 0; i < kept(history); i++)
-        if (history->entries[i].outcome == OK)
-            values[count++] = time_of(&history->entries[i], which);
-    if (count == 0) return (struct percentiles){0};
-    qsort(values, count, sizeof values[0], by_value);
-    return (struct percentiles){.p50_ns = ranked(values, count, 50),
-                                .p95_ns = ranked(values, count, 95),
-                                .p99_ns = ranked(values, count, 99)};
 }
 
 /* How much of the last span the kept entries still tell of. */

@@ -1,21 +1,17 @@
-/* history - the last requests of a pool and what they tell: percentiles, service rate, expected wait.
+/* history - the last requests of a pool and what they tell: service rate, expected wait.
  * thread: the owner's (the pool loop). Pure: time is passed in.
  * owns:   nothing outside its struct.
  * fails:  never. */
 #ifndef CORE_POLICY_HISTORY_H
 #define CORE_POLICY_HISTORY_H
 
-#include "core/base/outcome.h"
-#include "core/policy/stats.h"
-
 #include <stdint.h>
 
 #define HISTORY_REQUESTS 1024
 
 struct history_entry {
-    uint64_t ended_ns, queue_ns, cold_ns, run_ns;
-    enum outcome outcome;
-    uint32_t slot, attempts; /* REQUEST_NO_SLOT: it never came to one */
+    uint64_t ended_ns;
+    uint32_t slot; /* REQUEST_NO_SLOT: it never came to one */
 };
 
 struct history {
@@ -23,12 +19,7 @@ struct history {
     uint64_t added; /* in all; the last HISTORY_REQUESTS are kept */
 };
 
-enum history_time { HISTORY_QUEUE, HISTORY_COLD, HISTORY_RUN };
-
 void history_add(struct history *history, const struct history_entry *entry);
-/* Exact over the kept entries whose outcome is OK; zeros when there are none. O(n log n): for the
- * publisher, not for each request. */
-struct percentiles history_percentiles(const struct history *history, enum history_time which);
 /* Requests that left a slot per second, over the kept entries of the last span_ns, or over the time
  * that they still cover when older ones of that span are lost; 0: none. */
 double history_service_rate(const struct history *history, uint64_t span_ns, uint64_t now_ns);

@@ -51,11 +51,21 @@ struct slot *pick_two_choices(struct slot *slots, size_t count, bool solo, uint6
     return pick_least_loaded(slots, count, solo);
 }
 
+struct slot *pick_slot(enum pick_policy policy, struct slot *slots, size_t count, bool solo,
+                       uint64_t random) {
+    switch (policy) {
+    case PICK_LEAST_LOADED: return pick_least_loaded(slots, count, solo);
+    case PICK_MOST_RECENT: return pick_most_recent(slots, count, solo);
+    case PICK_TWO_CHOICES: return pick_two_choices(slots, count, solo, random);
+    }
+    return NULL;
+}
+
 /* --- handing ahead ------------------------------------------------------------------------------------ */
 
 static bool may_stage(const struct slot *slot, uint32_t limit) {
     return worker_state_can_serve(slot->record.state) && slot_room(slot, false) == 0 &&
-           !slot->solo && !slot->checking && !slot->retiring && slot->staged < limit;
+           !slot->solo && !slot->checking && !slot->retiring && !slot->full && slot->staged < limit;
 }
 
 struct slot *pick_for_staging(struct slot *slots, size_t count, uint32_t limit,

@@ -4,7 +4,12 @@
 #ifndef CORE_POLICY_PICK_H
 #define CORE_POLICY_PICK_H
 
+#include "core/policy/pool_options.h"
 #include "core/policy/slot.h"
+
+/* As the policy says; NULL: no slot has room. */
+struct slot *pick_slot(enum pick_policy policy, struct slot *slots, size_t count, bool solo,
+                       uint64_t random);
 
 /* Least loaded; among equals the one used last, so that the others can go idle. The default. */
 struct slot *pick_least_loaded(struct slot *slots, size_t count, bool solo);

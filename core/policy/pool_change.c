@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* A new option: say below whether a pool can take it up while it runs. */
-static_assert(sizeof(void *) != 8 || sizeof(struct pool_options) == 344,
+static_assert(sizeof(void *) != 8 || sizeof(struct pool_options) == 360,
               "pool_options has changed");
 
 static bool same_text(const char *a, const char *b) {
@@ -54,11 +54,20 @@ static bool fits(const struct pool_options *built, const struct pool_options *wa
            (wanted->queue.dedup_ns == 0 || built->queue.dedup_ns > 0);
 }
 
+static bool same_weights(const struct pool_options *a, const struct pool_options *b) {
+    if (a->queue.weights_count != b->queue.weights_count) return false;
+    for (size_t i = 0; i < a->queue.weights_count; i++)
+        if (a->queue.weights[i].weight != b->queue.weights[i].weight ||
+            !same_text(a->queue.weights[i].tenant, b->queue.weights[i].tenant))
+            return false;
+    return true;
+}
+
 static bool same_queue(const struct pool_options *a, const struct pool_options *b) {
     return a->queue.capacity == b->queue.capacity && a->queue.reserve == b->queue.reserve &&
            a->queue.bytes == b->queue.bytes && a->queue.aging_ns == b->queue.aging_ns &&
            a->queue.dedup_ns == b->queue.dedup_ns && a->queue.fair == b->queue.fair &&
-           a->queue.overload == b->queue.overload &&
+           a->queue.overload == b->queue.overload && same_weights(a, b) &&
            a->queue.batch_delay_ns == b->queue.batch_delay_ns;
 }
 
@@ -85,7 +94,7 @@ static bool same_numbers(const struct pool_options *a, const struct pool_options
            a->slots_max == b->slots_max && a->memory_bytes == b->memory_bytes && same_queue(a, b) &&
            same_times(a, b) && a->required == b->required && same_care(a, b) &&
            a->scale.policy == b->scale.policy && a->scale.interval_ns == b->scale.interval_ns &&
-           a->retry_crashes == b->retry_crashes;
+           a->retry_crashes == b->retry_crashes && a->pick == b->pick;
 }
 
 enum pool_change pool_change_of(const struct pool_options *built, const struct pool_options *now,

@@ -15,6 +15,15 @@
 enum isolation { ISOLATION_PROCESS, ISOLATION_THREAD };
 enum scale_policy { SCALE_FIXED, SCALE_ADAPTIVE, SCALE_PREDICTIVE };
 enum overload { OVERLOAD_SHED, OVERLOAD_CODEL, OVERLOAD_NONE };
+/* Which of the slots with room gets the next request; see pick.h. */
+enum pick_policy { PICK_LEAST_LOADED, PICK_MOST_RECENT, PICK_TWO_CHOICES };
+
+/* A tenant gets so many parts of a pool's time where another gets one. */
+#define TENANT_WEIGHT_MOST 1000
+struct tenant_weight {
+    const char *tenant;
+    uint32_t weight; /* 1 to TENANT_WEIGHT_MOST */
+};
 
 struct worker_options {
     const char *plugin;         /* name of a plug-in, or NULL */
@@ -32,7 +41,8 @@ struct pool_options {
     struct worker_options worker;
     enum isolation isolation;
     uint32_t slots_min, slots_max, inflight;
-    uint32_t staged;       /* requests handed ahead to a slot, revocable; 0: none */
+    uint32_t staged; /* requests handed ahead to a slot, revocable; 0: none */
+    enum pick_policy pick;
     const char *cpus;      /* "any", "auto" or a list such as "0-3,8" */
     uint64_t memory_bytes; /* declared per slot */
     struct {
@@ -41,6 +51,8 @@ struct pool_options {
         uint64_t aging_ns; /* waited so long, a request is promoted one class; 0: never */
         uint64_t dedup_ns; /* 0: no deduplication */
         bool fair;
+        const struct tenant_weight *weights; /* who is not named has 1 */
+        size_t weights_count;
         enum overload overload;
         uint32_t batch_max; /* 1: no batches */
         uint64_t batch_delay_ns;

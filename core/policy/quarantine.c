@@ -94,7 +94,8 @@ enum outcome quarantine_add(struct quarantine *quarantine, const struct request 
     if (entry_create(&entry, request) != OK) return MEMORY_EXHAUSTED;
     keep_marks(entry, marks, marks_count);
     make_room(quarantine, held_bytes(entry));
-    entry->number = ++quarantine->numbers;
+    entry->number = request->id;
+    quarantine->numbers++;
     entry->buried_ns = now_ns;
     list_push_back(&quarantine->buried, &entry->node);
     quarantine->count++;

@@ -32,7 +32,8 @@ struct request_evidence {
 
 struct quarantined {
     struct list_node node;
-    uint64_t number;      /* names it, never used again */
+    uint64_t number;      /* the request's id: names it, never used again */
+    uint64_t kicked;      /* the id under which it runs again; 0: it does not */
     struct request *copy; /* texts, priority, pool and body; never submitted itself */
     uint64_t buried_ns, digest[2], body_bytes; /* of the body, kept or not */
     uint32_t marks_count; /* in all; the last QUARANTINE_MARKS are kept, oldest first */
@@ -42,7 +43,7 @@ struct quarantined {
 struct quarantine {
     struct list_node buried; /* oldest first */
     uint32_t count;
-    uint64_t bytes, numbers, dropped; /* dropped: to make room, in all */
+    uint64_t bytes, numbers, dropped; /* numbers: buried in all; dropped: to make room, of these */
 };
 
 void quarantine_init(struct quarantine *quarantine);

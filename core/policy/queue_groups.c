@@ -15,12 +15,23 @@ static bool is_hastier(const void *a, const void *b) {
     return group->deadline_ns < other->deadline_ns;
 }
 
+static struct request *better_of(struct request *request, struct request *other);
+
+static bool is_better(const void *a, const void *b) {
+    struct request *best = ((const struct batch_group *)a)->best;
+    return better_of(best, ((const struct batch_group *)b)->best) == best;
+}
+
 static void age_placed(void *element, size_t index) {
     ((struct batch_group *)element)->age_index = index;
 }
 
 static void haste_placed(void *element, size_t index) {
     ((struct batch_group *)element)->haste_index = index;
+}
+
+static void merit_placed(void *element, size_t index) {
+    ((struct batch_group *)element)->merit_index = index;
 }
 
 static struct request *of_group(const struct ranked_node *node) {
@@ -33,7 +44,8 @@ static void group_init(struct batch_group *group) {
     *group = (struct batch_group){.oldest_ns = CLOCK_NEVER,
                                   .deadline_ns = CLOCK_NEVER,
                                   .age_index = HEAP_NOWHERE,
-                                  .haste_index = HEAP_NOWHERE};
+                                  .haste_index = HEAP_NOWHERE,
+                                  .merit_index = HEAP_NOWHERE};
 }
 
 enum outcome queue_groups_init(struct queue_groups *groups, uint32_t batch_max, size_t room,
@@ -41,7 +53,7 @@ enum outcome queue_groups_init(struct queue_groups *groups, uint32_t batch_max, 
     *groups = (struct queue_groups){.batch_max = batch_max};
     heap_init(&groups->by_age, is_older, age_placed);
     heap_init(&groups->by_haste, is_hastier, haste_placed);
-    list_init(&groups->full);
+    heap_init(&groups->by_merit, is_better, merit_placed);
     group_init(&groups->alone);
     return names_init(&groups->names, room, seed);
 }
@@ -50,14 +62,16 @@ void queue_groups_free(struct queue_groups *groups) {
     assert(groups->live_count == 0);
     heap_free(&groups->by_age);
     heap_free(&groups->by_haste);
+    heap_free(&groups->by_merit);
     names_free(&groups->names);
 }
 
 static enum outcome make_room_for_group(struct queue_groups *groups) {
     size_t needed = (size_t)groups->live_count + 1;
-    if (needed > groups->by_age.capacity && heap_reserve(&groups->by_age, 2 * needed) != OK)
-        return MEMORY_EXHAUSTED;
-    if (needed > groups->by_haste.capacity) return heap_reserve(&groups->by_haste, 2 * needed);
+    struct heap *const heaps[] = {&groups->by_age, &groups->by_haste, &groups->by_merit};
+    for (size_t i = 0; i < sizeof heaps / sizeof heaps[0]; i++)
+        if (needed > heaps[i]->capacity && heap_reserve(heaps[i], 2 * needed) != OK)
+            return MEMORY_EXHAUSTED;
     return OK;
 }
 
@@ -100,36 +114,70 @@ static struct batch_group *group_of(struct queue_groups *groups, const struct re
     return request->solo ? &groups->alone : request->group;
 }
 
-static void place_by_age(struct queue_groups *groups, struct batch_group *group) {
+static struct request *best_of(const struct batch_group *group) {
+    for (int i = 0; i < PRIORITY_COUNT; i++) {
+        const struct ranked_node *node = ranked_first(&group->lines[i]);
+        if (node != NULL) return of_group(node);
+    }
+    return NULL;
+}
+
+static struct request *better_of(struct request *request, struct request *other) {
+    if (request == NULL || other == NULL) return request != NULL ? request : other;
+    if (request->effective != other->effective)
+        return request->effective < other->effective ? request : other;
+    return request->arrival < other->arrival ? request : other;
+}
+
+static uint64_t oldest_of(const struct batch_group *group) {
     uint64_t oldest_ns = CLOCK_NEVER;
     for (int i = 0; i < PRIORITY_COUNT; i++) {
         const struct ranked_node *node = ranked_first(&group->lines[i]);
         if (node != NULL && of_group(node)->queued_ns < oldest_ns)
             oldest_ns = of_group(node)->queued_ns;
     }
-    bool stays = group->waiting > 0 && group->age_index != HEAP_NOWHERE;
-    if (stays && oldest_ns == group->oldest_ns) return;
-    if (group->age_index != HEAP_NOWHERE) heap_remove(&groups->by_age, group->age_index);
-    group->oldest_ns = oldest_ns;
-    if (group->waiting > 0) heap_insert(&groups->by_age, group);
+    return oldest_ns;
 }
 
-static void place_by_haste(struct queue_groups *groups, struct batch_group *group) {
-    const struct ranked_node *node = ranked_first(&group->haste);
-    uint64_t deadline_ns = node != NULL ? node->key : CLOCK_NEVER;
-    if (deadline_ns == group->deadline_ns) return;
-    if (group->haste_index != HEAP_NOWHERE) heap_remove(&groups->by_haste, group->haste_index);
-    group->deadline_ns = deadline_ns;
-    if (deadline_ns != CLOCK_NEVER) heap_insert(&groups->by_haste, group);
+static void take_out(struct heap *heap, size_t index) {
+    if (index != HEAP_NOWHERE) heap_remove(heap, index);
+}
+
+/* By time, to see when it gets ripe. */
+static void expect(struct queue_groups *groups, struct batch_group *group) {
+    take_out(&groups->by_merit, group->merit_index);
+    heap_insert(&groups->by_age, group);
+    if (group->deadline_ns != CLOCK_NEVER) heap_insert(&groups->by_haste, group);
+}
+
+/* By its best request, among those that are ripe. */
+static void ripen(struct queue_groups *groups, struct batch_group *group) {
+    take_out(&groups->by_age, group->age_index);
+    take_out(&groups->by_haste, group->haste_index);
+    heap_insert(&groups->by_merit, group);
 }
 
 static void place_group(struct queue_groups *groups, struct batch_group *group) {
     if (group == &groups->alone) return;
-    bool full = group->waiting >= groups->batch_max, listed = group->full_node.next != NULL;
-    if (full && !listed) list_push_back(&groups->full, &group->full_node);
-    if (!full && listed) list_remove(&group->full_node);
-    place_by_age(groups, group);
-    place_by_haste(groups, group);
+    const struct ranked_node *hastiest = ranked_first(&group->haste);
+    uint64_t deadline_ns = hastiest != NULL ? hastiest->key : CLOCK_NEVER;
+    uint64_t oldest_ns = oldest_of(group);
+    struct request *best = best_of(group);
+    bool full = group->waiting >= groups->batch_max;
+    bool placed = full ? group->merit_index != HEAP_NOWHERE : group->age_index != HEAP_NOWHERE;
+    bool same = best == group->best && oldest_ns == group->oldest_ns;
+    if (placed && same && deadline_ns == group->deadline_ns) return;
+    take_out(&groups->by_merit, group->merit_index);
+    take_out(&groups->by_age, group->age_index);
+    take_out(&groups->by_haste, group->haste_index);
+    group->oldest_ns = oldest_ns;
+    group->deadline_ns = deadline_ns;
+    group->best = best;
+    if (best == NULL) return;
+    if (full)
+        ripen(groups, group);
+    else
+        expect(groups, group);
 }
 
 void queue_groups_enter(struct queue_groups *groups, struct request *request) {
@@ -157,44 +205,44 @@ static uint64_t hurried_ns(uint64_t deadline_ns, uint64_t spare_ns) {
     return deadline_ns >= spare_ns ? deadline_ns - spare_ns + 1 : 0;
 }
 
-bool queue_groups_is_ripe(const struct queue_groups *groups, const struct request *request,
-                          const struct ripeness *ripeness, uint64_t now_ns) {
-    const struct batch_group *group = request->group;
-    return request->solo || group->waiting >= groups->batch_max ||
+static bool is_ripe(const struct queue_groups *groups, const struct batch_group *group,
+                    const struct ripeness *ripeness, uint64_t now_ns) {
+    return group->waiting >= groups->batch_max ||
            clock_add(group->oldest_ns, ripeness->delay_ns) <= now_ns ||
            hurried_ns(group->deadline_ns, ripeness->spare_ns) <= now_ns;
 }
 
-static struct request *best_of(const struct batch_group *group) {
-    for (int i = 0; i < PRIORITY_COUNT; i++) {
-        const struct ranked_node *node = ranked_first(&group->lines[i]);
-        if (node != NULL) return of_group(node);
-    }
-    return NULL;
+bool queue_groups_is_ripe(const struct queue_groups *groups, const struct request *request,
+                          const struct ripeness *ripeness, uint64_t now_ns) {
+    return request->solo || is_ripe(groups, request->group, ripeness, now_ns);
 }
 
-static struct request *better_of(struct request *request, struct request *other) {
-    if (request == NULL || other == NULL) return request != NULL ? request : other;
-    if (request->effective != other->effective)
-        return request->effective < other->effective ? request : other;
-    return request->arrival < other->arrival ? request : other;
+/* Whoever has become ripe stands by merit; whoever was, by other measures, by time again. */
+static void sort_ripe(struct queue_groups *groups, const struct ripeness *ripeness,
+                      uint64_t now_ns) {
+    struct batch_group *group;
+    while ((group = heap_first(&groups->by_age)) != NULL &&
+           is_ripe(groups, group, ripeness, now_ns))
+        ripen(groups, group);
+    while ((group = heap_first(&groups->by_haste)) != NULL &&
+           is_ripe(groups, group, ripeness, now_ns))
+        ripen(groups, group);
+    while ((group = heap_first(&groups->by_merit)) != NULL &&
+           !is_ripe(groups, group, ripeness, now_ns))
+        expect(groups, group);
 }
 
-struct request *queue_groups_ripe(const struct queue_groups *groups,
-                                  const struct ripeness *ripeness, uint64_t now_ns,
-                                  uint64_t *ripe_ns) {
+struct request *queue_groups_ripe(struct queue_groups *groups, const struct ripeness *ripeness,
+                                  uint64_t now_ns, uint64_t *ripe_ns) {
+    sort_ripe(groups, ripeness, now_ns);
+    const struct batch_group *ripest = heap_first(&groups->by_merit);
+    struct request *best = better_of(best_of(&groups->alone), ripest != NULL ? ripest->best : NULL);
     const struct batch_group *oldest = heap_first(&groups->by_age);
     const struct batch_group *hastiest = heap_first(&groups->by_haste);
-    struct request *best = best_of(&groups->alone);
-    if (!list_empty(&groups->full))
-        best =
-            better_of(best, best_of(LIST_ENTRY(groups->full.next, struct batch_group, full_node)));
     uint64_t aged_ns =
         oldest != NULL ? clock_add(oldest->oldest_ns, ripeness->delay_ns) : CLOCK_NEVER;
     uint64_t hasty_ns =
         hastiest != NULL ? hurried_ns(hastiest->deadline_ns, ripeness->spare_ns) : CLOCK_NEVER;
-    if (oldest != NULL && aged_ns <= now_ns) best = better_of(best, best_of(oldest));
-    if (hastiest != NULL && hasty_ns <= now_ns) best = better_of(best, best_of(hastiest));
     *ripe_ns = aged_ns < hasty_ns ? aged_ns : hasty_ns;
     if (best != NULL) *ripe_ns = now_ns;
     return best;
@@ -212,8 +260,4 @@ size_t queue_groups_batch(struct request *leader, struct request **out, size_t m
             if (of_group(node) != leader) out[count++] = of_group(node);
     }
     return count;
-}
-
-uint32_t queue_groups_mates(const struct request *request) {
-    return request->solo ? 1 : request->group->waiting;
 }

@@ -4,8 +4,9 @@
  * fails:  queue_groups_init, queue_groups_admit: MEMORY_EXHAUSTED, nothing has changed then.
  *
  * "" is a key like any other. A solo request waits outside of its key's group, among those that go
- * alone; `solo` does not change while it waits. Ripe groups are found without a scan: full ones are in
- * a list, the others in two heaps, by their oldest request and by their earliest deadline. */
+ * alone; `solo` does not change while it waits. Ripe groups are found without a scan: those that are
+ * ripe stand in a heap by their best request, the others in two, by their oldest request and by their
+ * earliest deadline, and move over when their time has come. */
 #ifndef CORE_POLICY_QUEUE_GROUPS_H
 #define CORE_POLICY_QUEUE_GROUPS_H
 
@@ -21,16 +22,16 @@ struct batch_group {
     struct ranked lines[PRIORITY_COUNT]; /* who waits, by effective class and arrival */
     struct ranked haste;                 /* those that have a deadline, earliest first */
     uint64_t oldest_ns, deadline_ns;     /* CLOCK_NEVER: none; its places in the heaps */
-    size_t age_index, haste_index;       /* HEAP_NOWHERE while nobody waits */
-    struct list_node full_node;          /* next is NULL while it is not full */
+    struct request *best; /* of all lines, by class and arrival; NULL: nobody waits */
+    size_t age_index, haste_index, merit_index; /* HEAP_NOWHERE while it is not in that heap */
 };
 
 struct queue_groups {
     struct names names;
     uint32_t batch_max, live_count;
-    struct heap by_age, by_haste;
-    struct list_node full;    /* groups in which batch_max or more wait */
-    struct batch_group alone; /* solo requests; always ripe */
+    struct heap by_age, by_haste; /* of groups that are not ripe, as far as was looked */
+    struct heap by_merit;         /* of the others, full ones always */
+    struct batch_group alone;     /* solo requests; always ripe */
 };
 
 /* How a group gets ripe before it is full. */
@@ -52,11 +53,9 @@ void queue_groups_leave(struct queue_groups *groups, struct request *request);
 bool queue_groups_is_ripe(const struct queue_groups *groups, const struct request *request,
                           const struct ripeness *ripeness, uint64_t now_ns);
 /* The best request of a ripe group; NULL: there is none before *ripe_ns. */
-struct request *queue_groups_ripe(const struct queue_groups *groups,
-                                  const struct ripeness *ripeness, uint64_t now_ns,
-                                  uint64_t *ripe_ns);
-/* As request_queue_batch and request_queue_mates. */
+struct request *queue_groups_ripe(struct queue_groups *groups, const struct ripeness *ripeness,
+                                  uint64_t now_ns, uint64_t *ripe_ns);
+/* As request_queue_batch. */
 size_t queue_groups_batch(struct request *leader, struct request **out, size_t most);
-uint32_t queue_groups_mates(const struct request *request);
 
 #endif

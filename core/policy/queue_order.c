@@ -90,6 +90,12 @@ static struct tenant_seat *seat_of(struct queue_order *order, const struct reque
     return &tenant->seats[request->effective];
 }
 
+static const struct ranked *line_of(const struct queue_order *order,
+                                    const struct request *request) {
+    const struct tenant *tenant = order->fair ? request->account : &order->everybody;
+    return &tenant->seats[request->effective].line;
+}
+
 static struct heap *turns_of(struct queue_order *order, const struct tenant_seat *seat) {
     return &order->turns[seat->class];
 }
@@ -97,6 +103,23 @@ static struct heap *turns_of(struct queue_order *order, const struct tenant_seat
 static void sit_down(struct queue_order *order, struct tenant_seat *seat) {
     seat->seated = ++order->seatings;
     heap_insert(turns_of(order, seat), seat);
+    order->weights[seat->class] += seat->tenant->weight;
+}
+
+static void stand_up(struct queue_order *order, struct tenant_seat *seat) {
+    heap_remove(turns_of(order, seat), seat->index);
+    order->weights[seat->class] -= seat->tenant->weight;
+}
+
+void queue_order_weigh(struct queue_order *order, const struct tenant_weight *weights,
+                       size_t count) {
+    tenants_weigh(&order->tenants, weights, count);
+    for (int i = 0; i < PRIORITY_COUNT; i++) {
+        order->weights[i] = 0;
+        for (size_t j = 0; j < order->turns[i].count; j++)
+            order->weights[i] +=
+                ((const struct tenant_seat *)order->turns[i].elements[j])->tenant->weight;
+    }
 }
 
 static struct ranked *age_of(struct queue_order *order, const struct request *request) {
@@ -127,7 +150,7 @@ void queue_order_leave(struct queue_order *order, struct request *request) {
     struct tenant_seat *seat = seat_of(order, request);
     ranked_remove(&seat->line, &request->in_line);
     ranked_remove(age_of(order, request), &request->in_age);
-    if (ranked_count(&seat->line) == 0) heap_remove(turns_of(order, seat), seat->index);
+    if (ranked_count(&seat->line) == 0) stand_up(order, seat);
 }
 
 struct request *queue_order_first(const struct queue_order *order, enum priority effective,
@@ -174,11 +197,17 @@ struct request *queue_order_oldest(const struct queue_order *order) {
 
 /* --- turns ---------------------------------------------------------------------------------------------- */
 
+/* So many rounds pay for this time. */
+static uint64_t rounds_for(const struct tenant_seat *seat, uint64_t time_ns) {
+    uint32_t weight = seat->tenant->weight;
+    return weight == 1 ? time_ns : (time_ns + weight - 1) / weight;
+}
+
 /* Gives the seat another turn, in its heap or out of it. */
 static void change_turn(struct queue_order *order, struct tenant_seat *seat, uint64_t turn_ns) {
     if (turn_ns == seat->turn_ns) return;
     bool sits = seat->index != HEAP_NOWHERE;
-    if (sits) heap_remove(turns_of(order, seat), seat->index);
+    if (sits) stand_up(order, seat);
     seat->turn_ns = turn_ns;
     if (sits) sit_down(order, seat);
 }
@@ -190,7 +219,8 @@ static void pay_back(struct queue_order *order, const struct request *request, u
     uint64_t estimate_ns = tenants_estimate(&order->tenants, request->account);
     uint64_t credit_ns = estimate_ns * ((uint64_t)request->account->out + 1);
     change_turn(order, seat,
-                later_of(seat->turn_ns - back_ns, order->rounds_ns[seat->class] - credit_ns));
+                later_of(seat->turn_ns - rounds_for(seat, back_ns),
+                         order->rounds_ns[seat->class] - rounds_for(seat, credit_ns)));
 }
 
 void queue_order_debit(struct queue_order *order, struct request *request) {
@@ -199,7 +229,7 @@ void queue_order_debit(struct queue_order *order, struct request *request) {
     uint64_t *round_ns = &order->rounds_ns[seat->class];
     *round_ns = later_of(*round_ns, first->turn_ns);
     request->debit_ns = tenants_estimate(&order->tenants, request->account);
-    change_turn(order, seat, seat->turn_ns + request->debit_ns);
+    change_turn(order, seat, seat->turn_ns + rounds_for(seat, request->debit_ns));
 }
 
 void queue_order_refund(struct queue_order *order, struct request *request) {
@@ -215,7 +245,7 @@ void queue_order_settle(struct queue_order *order, struct request *request, uint
     if (run_ns < request->debit_ns)
         pay_back(order, request, request->debit_ns - run_ns);
     else
-        change_turn(order, seat, seat->turn_ns + (run_ns - request->debit_ns));
+        change_turn(order, seat, seat->turn_ns + rounds_for(seat, run_ns - request->debit_ns));
     request->debit_ns = 0;
 }
 
@@ -228,14 +258,36 @@ static uint64_t waiting_in(const struct queue_order *order, enum priority effect
     return waiting;
 }
 
+/* How many of other tenants go before the one behind `own` of its tenant's: each of the others gets a turn
+ * before each of these and before itself, by its weight; never more than there are. */
+static uint64_t by_turns(const struct queue_order *order, const struct tenant *account,
+                         uint64_t own, enum priority effective) {
+    bool sits = account != NULL && account->seats[effective].index != HEAP_NOWHERE;
+    uint64_t weight = account != NULL ? account->weight : 1;
+    uint64_t others = order->weights[effective] - (sits ? weight : 0);
+    uint64_t turns = (others * (own + 1) + weight - 1) / weight;
+    uint64_t line = sits ? ranked_count(&account->seats[effective].line) : 0;
+    uint64_t waiting = waiting_in(order, effective) - line;
+    return turns < waiting ? turns : waiting;
+}
+
 uint64_t queue_order_ahead(const struct queue_order *order, const char *tenant,
                            enum priority effective) {
-    uint64_t waiting = waiting_in(order, effective);
-    if (tenant == NULL || !order->fair) return waiting;
+    if (tenant == NULL || !order->fair) return waiting_in(order, effective);
     const struct tenant *account = tenants_find(&order->tenants, tenant);
     uint64_t own = account != NULL ? ranked_count(&account->seats[effective].line) : 0;
-    uint64_t others = order->turns[effective].count - (own > 0);
-    /* Each of the others gets a turn before each of its own and before the newcomer. */
-    uint64_t by_turns = own + others * (own + 1);
-    return by_turns < waiting ? by_turns : waiting;
+    return own + by_turns(order, account, own, effective);
+}
+
+uint64_t queue_order_place(const struct queue_order *order, const struct request *request,
+                           bool newest_first) {
+    uint64_t rank = ranked_rank(&request->in_line);
+    return newest_first ? ranked_count(line_of(order, request)) - rank : rank + 1;
+}
+
+uint64_t queue_order_before(const struct queue_order *order, const struct request *request,
+                            bool newest_first) {
+    uint64_t own = queue_order_place(order, request, newest_first) - 1;
+    if (!order->fair) return own;
+    return own + by_turns(order, request->account, own, request->effective);
 }

@@ -23,6 +23,7 @@ static enum outcome open_order(struct request_queue *queue) {
         free(order);
         return MEMORY_EXHAUSTED;
     }
+    queue_order_weigh(order, options->weights, options->weights_count);
     queue_order_tune(order, options->aging_ns, options->fair);
     queue->order = order;
     return OK;
@@ -119,12 +120,16 @@ static void stand_anew(struct request_queue *queue, struct request *request) {
     stand(queue, request, request->priority);
 }
 
-void request_queue_tune(struct request_queue *queue, uint64_t aging_ns, bool fair) {
-    if (aging_ns == queue->options.aging_ns && fair == queue->options.fair) return;
-    queue->options.aging_ns = aging_ns;
-    queue->options.fair = fair;
+void request_queue_tune(struct request_queue *queue, const struct queue_options *options) {
+    struct queue_options *now = &queue->options;
+    queue_order_weigh(queue->order, options->weights, options->weights_count);
+    now->weights = options->weights;
+    now->weights_count = options->weights_count;
+    if (options->aging_ns == now->aging_ns && options->fair == now->fair) return;
+    now->aging_ns = options->aging_ns;
+    now->fair = options->fair;
     each_waiting(queue, step_out);
-    queue_order_tune(queue->order, aging_ns, fair);
+    queue_order_tune(queue->order, now->aging_ns, now->fair);
     each_waiting(queue, stand_anew);
 }
 
@@ -277,10 +282,6 @@ size_t request_queue_batch(struct request_queue *queue, struct request *leader,
     return queue->groups != NULL ? queue_groups_batch(leader, out, most) : 1;
 }
 
-uint32_t request_queue_mates(const struct request_queue *queue, const struct request *request) {
-    return queue->groups != NULL ? queue_groups_mates(request) : 1;
-}
-
 struct request *request_queue_ripe(struct request_queue *queue, uint64_t delay_ns,
                                    uint64_t spare_ns, uint64_t now_ns, uint64_t *ripe_ns) {
     const struct ripeness ripeness = {.delay_ns = delay_ns, .spare_ns = spare_ns};
@@ -311,8 +312,15 @@ uint64_t request_queue_next_deadline(const struct request_queue *queue) {
 }
 
 uint64_t request_queue_place(const struct request_queue *queue, const struct request *request) {
-    (void)queue;
-    return request->state == REQUEST_QUEUED ? ranked_rank(&request->in_line) + 1 : 0;
+    if (request->state != REQUEST_QUEUED) return 0;
+    return queue_order_place(queue->order, request, queue->newest_first);
+}
+
+uint64_t request_queue_before(const struct request_queue *queue, const struct request *request) {
+    assert(request->state == REQUEST_QUEUED);
+    uint64_t before = queue_order_before(queue->order, request, queue->newest_first);
+    for (int i = 0; i < (int)request->effective; i++) before += queue->by_effective[i];
+    return before;
 }
 
 uint64_t request_queue_ahead(const struct request_queue *queue, const char *tenant,
@@ -325,11 +333,4 @@ uint64_t request_queue_ahead(const struct request_queue *queue, const char *tena
 size_t request_queue_tenants(const struct request_queue *queue, struct tenant_facts *out,
                              size_t most, uint64_t now_ns) {
     return tenants_list(&queue->order->tenants, out, most, now_ns);
-}
-
-struct request *request_queue_any(struct request_queue *queue) {
-    if (queue->live == 0) return NULL;
-    while (queue->by_id[queue->any_bucket] == NULL)
-        queue->any_bucket = (queue->any_bucket + 1) & (queue->buckets - 1);
-    return queue->by_id[queue->any_bucket];
 }

@@ -33,6 +33,8 @@ struct queue_options {
     size_t room;       /* how many requests may be live at once */
     uint64_t aging_ns; /* 0: no promotion */
     bool fair;
+    const struct tenant_weight *weights; /* the caller's, as long as they are in use */
+    size_t weights_count;
     uint32_t batch_max; /* above 1: requests are grouped by batch_key */
     uint64_t seed;      /* unknown to clients: tenants' names and batch keys are hashed with it */
 };
@@ -47,7 +49,6 @@ struct request_queue {
     struct heap deadlines;  /* of all live requests that have one */
     struct request **by_id; /* buckets, chained through next_by_id */
     size_t buckets;         /* a power of two */
-    size_t any_bucket;      /* where request_queue_any looks first */
     uint64_t arrivals;
     struct queue_order *order;   /* tenants, lines, ageing, turns */
     struct queue_groups *groups; /* batch keys; NULL when batch_max is 1 */
@@ -55,8 +56,8 @@ struct request_queue {
 
 enum outcome request_queue_init(struct request_queue *queue, const struct queue_options *options);
 void request_queue_free(struct request_queue *queue); /* nothing may be live */
-/* Other numbers from now on (room and batch_max stay); who waits keeps its age. */
-void request_queue_tune(struct request_queue *queue, uint64_t aging_ns, bool fair);
+/* Other numbers from now on: aging_ns, fair and weights; who waits keeps its age. */
+void request_queue_tune(struct request_queue *queue, const struct queue_options *options);
 
 enum outcome request_queue_add(struct request_queue *queue, struct request *request,
                                uint64_t now_ns);
@@ -98,8 +99,6 @@ void request_queue_finish(struct request_queue *queue, struct request *request, 
  * `most`. */
 size_t request_queue_batch(struct request_queue *queue, struct request *leader,
                            struct request **out, size_t most);
-/* How many wait under its key, itself included. */
-uint32_t request_queue_mates(const struct request_queue *queue, const struct request *request);
 /* The best request of a group that is ripe: batch_max of them wait, its oldest has waited delay_ns, or the
  * earliest deadline in it is less than spare_ns away. `first` itself when its group is ripe. NULL: none
  * is; *ripe_ns then says when the next one will be (CLOCK_NEVER: nobody waits). */
@@ -113,8 +112,11 @@ struct request *request_queue_find(const struct request_queue *queue, uint64_t i
 struct request *request_queue_expired(const struct request_queue *queue, uint64_t now_ns);
 /* CLOCK_NEVER when no live request has a deadline. */
 uint64_t request_queue_next_deadline(const struct request_queue *queue);
-/* Its place in its tenant's line of its class: 1 is next; 0 when it does not wait. */
+/* Its place in its tenant's line of its class: 1 is next, the newest while newest_first is set; 0 when it
+ * does not wait. */
 uint64_t request_queue_place(const struct request_queue *queue, const struct request *request);
+/* How many requests that wait go to a slot before this one, which waits, as far as can be known now. */
+uint64_t request_queue_before(const struct request_queue *queue, const struct request *request);
 /* How many requests go to a slot before a newcomer of this class and tenant: all of better classes, in
  * its own class its tenant's and the turns of the others meanwhile. tenant NULL: all, the worst case. */
 uint64_t request_queue_ahead(const struct request_queue *queue, const char *tenant,
@@ -122,7 +124,5 @@ uint64_t request_queue_ahead(const struct request_queue *queue, const char *tena
 /* The tenants with live requests, those with the most first; returns how many were written. */
 size_t request_queue_tenants(const struct request_queue *queue, struct tenant_facts *out,
                              size_t most, uint64_t now_ns);
-/* Any live request, for the end of a drain; NULL when empty. Amortised O(1). */
-struct request *request_queue_any(struct request_queue *queue);
 
 #endif

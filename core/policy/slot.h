@@ -27,7 +27,11 @@ struct assignment {
     uint64_t given_up_ns;    /* when it was answered early; 0: not */
     uint64_t stop_ns;        /* TERM if the worker still has it then; CLOCK_NEVER: no */
     enum reason stop_why;    /* DEADLINE or CANCEL */
+    uint64_t breaker_era;    /* of one given up: as a probe it keeps its place; 0: it was none */
+    uint32_t next;           /* in its bucket, or among the free; SLOT_NO_PLACE: the last */
+    uint32_t before, after;  /* in the ring of its unit; its own place while it is alone */
 };
+#define SLOT_NO_PLACE UINT32_MAX
 
 struct slot {
     uint32_t index,
@@ -42,7 +46,10 @@ struct slot {
     bool checks;        /* its worker can check itself */
     bool checking;      /* and does so now: no work meanwhile */
     bool retiring;      /* gets no work any more: it is recycled when it is done */
+    bool full;          /* its transport has just had no room: passed over in this round */
     struct assignment *assignments;
+    uint32_t *buckets; /* the first assignment of each, by id; a power of two of them */
+    uint32_t buckets_count, free, newest; /* places of assignments */
     bool solo; /* its one request must stay alone (a retry after a shared crash) */
     struct worker_record record;
     pid_t pid;
@@ -96,6 +103,8 @@ struct assignment *slot_assign(struct slot *slot, struct request *request, uint6
                                bool staged, uint64_t now_ns);
 struct assignment *slot_find(struct slot *slot, uint64_t id); /* NULL: it has no such work */
 struct assignment *slot_find_request(struct slot *slot, const struct request *request);
+/* The worker has it for somebody else from now on. */
+void slot_hand_on(struct slot *slot, struct assignment *assignment, struct request *heir);
 /* The staged one that is begun next; NULL when there is none. */
 struct assignment *slot_next_staged(struct slot *slot);
 /* Its request was answered early; the worker has until stop_ns. */

@@ -33,7 +33,7 @@ void tenants_free(struct tenants *tenants) {
 }
 
 void tenant_init(struct tenant *tenant) {
-    *tenant = (struct tenant){.name.text = ""};
+    *tenant = (struct tenant){.name.text = "", .weight = 1};
     for (int i = 0; i < PRIORITY_COUNT; i++)
         tenant->seats[i] = (struct tenant_seat){
             .tenant = tenant, .index = HEAP_NOWHERE, .class = (enum priority)i};
@@ -55,6 +55,25 @@ static struct tenant *tenant_create(const char *name) {
     return tenant;
 }
 
+static uint32_t weight_of(const struct tenants *tenants, const struct tenant *tenant) {
+    for (size_t i = 0; i < tenants->weights_count; i++)
+        if (strcmp(tenants->weights[i].tenant, tenant->name.text) == 0)
+            return tenants->weights[i].weight;
+    return 1;
+}
+
+static void weigh_all(struct tenants *tenants, struct list_node *end) {
+    for (struct list_node *at = end->next; at != end; at = at->next)
+        TENANT_OF(at, node)->weight = weight_of(tenants, TENANT_OF(at, node));
+}
+
+void tenants_weigh(struct tenants *tenants, const struct tenant_weight *weights, size_t count) {
+    tenants->weights = weights;
+    tenants->weights_count = count;
+    weigh_all(tenants, &tenants->live);
+    weigh_all(tenants, &tenants->remembered);
+}
+
 struct tenant *tenants_find(const struct tenants *tenants, const char *name) {
     struct name *found = names_find(&tenants->names, name, name_bytes(name));
     return found != NULL ? TENANT_OF(found, name) : NULL;
@@ -66,6 +85,7 @@ enum outcome tenants_enter(struct tenants *tenants, const char *name, struct ten
     if (tenant == NULL) {
         tenant = tenant_create(name);
         if (tenant == NULL) return MEMORY_EXHAUSTED;
+        tenant->weight = weight_of(tenants, tenant);
         names_add(&tenants->names, &tenant->name);
     } else if (tenant->live == 0) {
         list_remove(&tenant->node);
@@ -127,6 +147,7 @@ static struct tenant_facts facts_of(const struct tenants *tenants, const struct 
     struct tenant_facts facts = {.name = tenant->name.text,
                                  .waiting = tenant->waiting,
                                  .out = tenant->out,
+                                 .weight = tenant->weight,
                                  .served_ns =
                                      decayed(tenant->served_ns, tenant->half_life, now_ns)};
     uint64_t all_ns = decayed(tenants->served_ns, tenants->half_life, now_ns);

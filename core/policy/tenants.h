@@ -11,6 +11,7 @@
 #include "core/base/names.h"
 #include "core/base/ranked.h"
 #include "core/base/request.h"
+#include "core/policy/pool_options.h"
 
 #define TENANT_NAME_BYTES   128  /* longer names are cut */
 #define TENANTS_REMEMBERED  1024 /* without live requests */
@@ -30,6 +31,7 @@ struct tenant {
     struct name name;
     struct list_node node; /* among the live or the remembered */
     uint32_t live, waiting, out;
+    uint32_t weight;      /* of its share; 1 unless it was given one */
     uint64_t mean_run_ns; /* 0: not known yet */
     uint64_t served_ns;   /* decayed up to half_life */
     uint64_t half_life;   /* how many had passed */
@@ -41,6 +43,7 @@ struct tenant_facts {
     uint32_t waiting, out;
     uint64_t served_ns; /* run time of its finished requests, decayed: halves each 10 s */
     double share;       /* of the run time of all tenants lately, 0 to 1 */
+    uint64_t weight;
 };
 
 struct tenants {
@@ -48,10 +51,14 @@ struct tenants {
     struct list_node live, remembered; /* the longest gone first */
     uint32_t live_count, remembered_count;
     uint64_t mean_run_ns, served_ns, half_life; /* of all */
+    const struct tenant_weight *weights;        /* whoever tuned them keeps them */
+    size_t weights_count;
 };
 
 enum outcome tenants_init(struct tenants *tenants, size_t room, uint64_t seed);
 void tenants_free(struct tenants *tenants); /* nobody may be live */
+/* Those named have these weights from now on, the others 1. */
+void tenants_weigh(struct tenants *tenants, const struct tenant_weight *weights, size_t count);
 /* One more live request of that tenant; a new one gets its record. */
 enum outcome tenants_enter(struct tenants *tenants, const char *name, struct tenant **out);
 /* One less; the tenant may be forgotten in this. */

@@ -1,4 +1,5 @@
 #include "core/transport/reply_record.h"
+#include "core/base/uninitialized.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -105,7 +106,7 @@ enum reply_record_step reply_record_read(struct ring_reader *reader, struct repl
 enum ring_result reply_record_write(struct ring_writer *writer,
                                     const struct reply_record_head *head, const struct iovec *texts,
                                     size_t count, const void *payload) {
-    struct iovec parts[2 + MOST_TEXTS];
+    UNINITIALIZED struct iovec parts[2 + MOST_TEXTS];
     assert(count <= MOST_TEXTS);
     parts[0] = (struct iovec){(void *)(uintptr_t)head, sizeof *head};
     if (count > 0) memcpy(parts + 1, texts, count * sizeof *texts);

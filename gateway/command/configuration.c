@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+void configuration_set(struct configuration *configuration, const char *setting) {
+    configuration->settings[configuration->settings_count++] = setting;
+}
+
 int configuration_options(struct configuration *configuration, int argc, char **argv,
                           const char *usage) {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
@@ -12,14 +16,14 @@ int configuration_options(struct configuration *configuration, int argc, char **
                                             {"allow-chaos", no_argument, NULL, 'x'},
                                             {"help", no_argument, NULL, OPTION_HELP},
                                             {0}};
-    size_t count = 0;
     int status = -1, option;
     *configuration = (struct configuration){0};
-    configuration->settings = calloc((size_t)argc + 1, sizeof *configuration->settings);
+    configuration->settings =
+        calloc((size_t)argc + CONFIGURATION_SPARE + 1, sizeof *configuration->settings);
     if (configuration->settings == NULL) return EXIT_FAILURE;
     while ((option = command_option(argc, argv, ":c:s:h", options, usage, &status)) != -1) {
         if (option == 'c') configuration->file = optarg;
-        if (option == 's') configuration->settings[count++] = optarg;
+        if (option == 's') configuration_set(configuration, optarg);
         if (option == 'x') configuration->allow_chaos = true;
     }
     if (status < 0 && optind < argc)

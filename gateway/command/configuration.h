@@ -7,9 +7,12 @@
 
 #include "gateway/config/config.h"
 
+#define CONFIGURATION_SPARE 4 /* settings that configuration_set may add */
+
 struct configuration {
     const char *file;
     const char **settings; /* of --set; NULL-terminated */
+    size_t settings_count;
     bool allow_chaos;
     bool files_unseen;     /* as in struct config_source */
     struct config *config; /* set by configuration_load */
@@ -19,6 +22,8 @@ struct configuration {
  * status. */
 int configuration_options(struct configuration *configuration, int argc, char **argv,
                           const char *usage);
+/* One more setting, "KEY=VALUE", above those of the command line; the text stays the caller's. */
+void configuration_set(struct configuration *configuration, const char *setting);
 /* What its sources say now; as config_load. */
 enum outcome configuration_read(const struct configuration *configuration, struct config **out,
                                 FILE *errors);

@@ -36,6 +36,7 @@ struct lifetime {
     int signals, drained;
     struct reconfigure *reconfigure; /* NULL once it is too late */
     struct certificates *certificates;
+    struct herald *herald; /* NULL: nobody is to hear of it */
     struct access *access;
     bool ends, said_late, hung_up;
     unsigned signals_seen;
@@ -57,6 +58,7 @@ static void on_hangup(struct lifetime *life) {
     life->hung_up = true;
     if (!life->ends && life->reconfigure != NULL) {
         reconfigure_ask(life->reconfigure);
+        herald_reloading(life->herald);
     } else if (!life->said_late) {
         life->said_late = true;
         log_event(LOG_WARN, "reload_ignored", LOG_STR("why", "the gateway is ending"));
@@ -89,6 +91,8 @@ static void wait_until(struct lifetime *life, uint64_t until_ns) {
                            {.fd = life->drained, .events = POLLIN},
                            {.fd = reloaded, .events = POLLIN}};
     int wait_ms = access_has_keys(life->access) ? (int)(ACCESS_LOOK_NS / CLOCK_MS) : -1;
+    uint64_t herald_ns = life->herald != NULL ? herald_due_ns(life->herald) : CLOCK_NEVER;
+    if (herald_ns < until_ns) until_ns = herald_ns;
     if (until_ns != CLOCK_NEVER) {
         uint64_t now_ns = clock_now_ns();
         uint64_t left_ms = until_ns > now_ns ? (until_ns - now_ns) / CLOCK_MS + 1 : 0;
@@ -103,6 +107,7 @@ static void wait_until(struct lifetime *life, uint64_t until_ns) {
     uint64_t drains;
     if (fds[1].revents != 0 && read(life->drained, &drains, sizeof drains) == sizeof drains)
         life->is_drained = true;
+    if (life->herald != NULL) herald_attend(life->herald, clock_now_ns());
 }
 
 /* On the pool's loop. */
@@ -167,6 +172,7 @@ static void serve_until_signal(struct lifetime *life) {
                                  certificates_due_ns(life->certificates)));
         tend(life);
         if (life->signals_seen == 0) reconfigure_run(life->reconfigure, clock_now_ns());
+        if (!reconfigure_is_busy(life->reconfigure)) herald_reloaded(life->herald);
     }
     life->ends = true;
 }
@@ -181,7 +187,10 @@ void lifetime_run(const struct lifetime_parts *parts) {
     life.reconfigure = reconfigure;
     life.certificates = parts->certificates;
     life.access = parts->access;
+    life.herald = parts->herald;
+    herald_begin(parts->herald, gate);
     serve_until_signal(&life);
+    herald_stopping(parts->herald);
     uint64_t grace_ns = reconfigure_grace_ns(reconfigure);
     uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
     uint64_t began_ns = clock_now_ns(), until_ns = clock_add(began_ns, timeout_ns);

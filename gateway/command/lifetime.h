@@ -7,14 +7,11 @@
 
 #include "core/gate.h"
 #include "gateway/command/certificates.h"
+#include "gateway/command/herald.h"
 #include "gateway/command/reconfigure.h"
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 
-/* SIGTERM, SIGINT, SIGHUP and SIGCHLD wait to be read; before the first thread starts. */
-void lifetime_block_signals(void);
-/* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures.
- * Certificates and a key file that changed are read again until the drain begins. */
 struct lifetime_parts {
     struct gate *gate;
     struct http_server *http;
@@ -22,7 +19,13 @@ struct lifetime_parts {
     struct certificates *certificates;
     struct access *access;
     struct reconfigure *reconfigure;
+    struct herald *herald;
 };
+
+/* SIGTERM, SIGINT, SIGHUP and SIGCHLD wait to be read; before the first thread starts. */
+void lifetime_block_signals(void);
+/* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures.
+ * Certificates and a key file that changed are read again until the drain begins. */
 void lifetime_run(const struct lifetime_parts *parts);
 /* Drains a gate that no front end uses. */
 void lifetime_drain(struct gate *gate, uint64_t timeout_ns);

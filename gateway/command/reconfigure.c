@@ -75,6 +75,10 @@ uint64_t reconfigure_due_ns(const struct reconfigure *reconfigure) {
     return waits ? reconfigure->due_ns : CLOCK_NEVER;
 }
 
+bool reconfigure_is_busy(const struct reconfigure *reconfigure) {
+    return reconfigure->asked || reconfigure->offered != NULL;
+}
+
 int reconfigure_fd(const struct reconfigure *reconfigure) {
     return reconfigure->ended;
 }

@@ -23,6 +23,8 @@ void reconfigure_ask(struct reconfigure *reconfigure);
 /* When reconfigure_run has something to do; CLOCK_NEVER: not before it is asked, or the fd is readable. */
 uint64_t reconfigure_due_ns(const struct reconfigure *reconfigure);
 void reconfigure_run(struct reconfigure *reconfigure, uint64_t now_ns);
+/* It was asked for one that has not ended. */
+bool reconfigure_is_busy(const struct reconfigure *reconfigure);
 /* Readable when a reload has ended: then reconfigure_conclude. */
 int reconfigure_fd(const struct reconfigure *reconfigure);
 void reconfigure_conclude(struct reconfigure *reconfigure);

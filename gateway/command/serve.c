@@ -6,9 +6,13 @@
 #include "core/base/log.h"
 #include "core/gate.h"
 #include "core/watchdog.h"
+#include "gateway/edge/edge.h"
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
 #include "gateway/memory_limit.h"
+#include "gateway/process/activation.h"
+#include "gateway/process/hardening.h"
+#include "gateway/process/privileges.h"
 #include "gateway/self_dial.h"
 #include "workers/host/thread_host.h"
 
@@ -39,10 +43,16 @@ const char serve_usage[] =
     "SIGHUP: reads the configuration again; only the pools that it changes are touched. One with "
     "a\n"
     "mistake is refused, with its mistakes in the log, and nothing changes. Certificates and the\n"
-    "key file are read again too, also by themselves within two seconds when they changed.\n";
+    "key file are read again too, also by themselves within two seconds when they changed.\n"
+    "As root: name process.user, who serves once the ports are bound; loopback addresses are "
+    "served\n"
+    "without it. Sockets that systemd hands over are known by FileDescriptorName=http, grpc.\n";
 
 struct gateway {
     struct configuration configuration;
+    struct activation ports; /* sockets, ours or handed over; their owners' once they are open */
+    char inherited[ACTIVATION_PORTS][sizeof "admin.listen=" + ACTIVATION_ADDRESS_BYTES];
+    struct herald herald;
     struct pool_options *pools;
     char worker_program[PATH_MAX], plugin_folder[PATH_MAX];
     struct gate *gate;
@@ -102,6 +112,15 @@ static bool open_gate(struct gateway *gateway) {
     return outcome == OK;
 }
 
+/* Returns false; INVALID_REQUEST: errno tells. */
+static bool say_cannot_listen(const char *door, const struct listen_address *listen,
+                              enum outcome outcome) {
+    int error = errno;
+    fprintf(stderr, "poolgate: %s.listen: cannot listen on %s:%u: %s\n", door, listen->host,
+            listen->port, outcome == INVALID_REQUEST ? strerror(error) : outcome_title(outcome));
+    return false;
+}
+
 static bool open_http(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     const struct http_server_options options = {
@@ -110,16 +129,11 @@ static bool open_http(struct gateway *gateway) {
         .config = config,
         .tls = certificates_of(gateway->certificates, FRONTEND_HTTP),
         .access = gateway->access,
+        .inherited_fd = gateway->ports.fds[ACTIVATION_HTTP],
+        .inherited_admin_fd = gateway->ports.fds[ACTIVATION_ADMIN],
     };
     enum outcome outcome = http_server_open(&gateway->http, &options);
-    if (outcome == OK) return true;
-    int error = errno;
-    const struct listen_address *admin = &config->admin.listen;
-    fprintf(stderr, "poolgate: http.listen: cannot listen on %s:%u%s%s: %s\n",
-            config->http.listen.host, config->http.listen.port,
-            admin->text != NULL ? " and admin.listen " : "", admin->text != NULL ? admin->text : "",
-            outcome == INVALID_REQUEST ? strerror(error) : outcome_title(outcome));
-    return false;
+    return outcome == OK || say_cannot_listen("http", &config->http.listen, outcome);
 }
 
 static bool open_grpc(struct gateway *gateway) {
@@ -130,14 +144,10 @@ static bool open_grpc(struct gateway *gateway) {
         .config = config,
         .tls = certificates_of(gateway->certificates, FRONTEND_GRPC),
         .access = gateway->access,
+        .inherited_fd = gateway->ports.fds[ACTIVATION_GRPC],
     };
     enum outcome outcome = rpc_server_open(&gateway->rpc, &options);
-    if (outcome == OK) return true;
-    int error = errno;
-    fprintf(stderr, "poolgate: grpc.listen: cannot listen on %s:%u: %s\n", config->grpc.listen.host,
-            config->grpc.listen.port,
-            outcome == INVALID_REQUEST ? strerror(error) : outcome_title(outcome));
-    return false;
+    return outcome == OK || say_cannot_listen("grpc", &config->grpc.listen, outcome);
 }
 
 /* A connection is a descriptor, and there may be more of them than the usual 1,024. */
@@ -197,32 +207,86 @@ static void open_self_dial(const struct gateway *gateway) {
         log_event(LOG_WARN, "nobody dials our own ports: out of threads or descriptors");
 }
 
-static int serve(struct gateway *gateway) {
+/* --- before there are threads --- */
+
+/* Where an inherited socket listens is a setting above all others: who may come in is judged by it. */
+static bool inherit_ports(struct gateway *gateway) {
+    if (!activation_take(&gateway->ports, stderr)) return false;
+    for (enum activation_port port = 0; port < ACTIVATION_PORTS; port++) {
+        char address[ACTIVATION_ADDRESS_BYTES], *setting = gateway->inherited[port];
+        if (gateway->ports.fds[port] == 0) continue;
+        activation_address(gateway->ports.fds[port], address);
+        snprintf(setting, sizeof gateway->inherited[port], "%s.listen=%s", activation_name(port),
+                 address);
+        configuration_set(&gateway->configuration, setting);
+    }
+    return true;
+}
+
+static bool bind_port(int *port, const char *door, const struct listen_address *listen) {
+    if (*port == 0) *port = edge_bind(listen->host, listen->port);
+    return *port > 0 || say_cannot_listen(door, listen, INVALID_REQUEST);
+}
+
+static bool bind_ports(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
-    signal(SIGPIPE, SIG_IGN);
+    int *fds = gateway->ports.fds;
+    return bind_port(&fds[ACTIVATION_HTTP], "http", &config->http.listen) &&
+           bind_port(&fds[ACTIVATION_GRPC], "grpc", &config->grpc.listen) &&
+           (config->admin.listen.text == NULL ||
+            bind_port(&fds[ACTIVATION_ADMIN], "admin", &config->admin.listen));
+}
+
+/* Ports are bound with the powers that we were started with, everything else happens without them. What
+ * only root may read is to be read between the two. */
+static int give_up_privileges(struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    if (!privileges_allow(config, stderr)) return EXIT_USAGE;
+    if (!bind_ports(gateway) || !open_access(gateway)) return EXIT_FAILURE;
+    if (!privileges_drop(config, stderr)) return EXIT_USAGE;
+    process_harden();
+    return EXIT_SUCCESS;
+}
+
+static void prepare_process(void) {
     mallopt(M_ARENA_MAX, ARENAS);
     signal(SIGUSR1, SIG_IGN); /* what other servers take for "open the log again" must not end it */
     lifetime_block_signals();
     raise_descriptor_limit();
+}
+
+/* --- serving --- */
+
+static void say_listening(const struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    const char *admin = http_server_admin_address(gateway->http);
+    if (privileges_are_roots())
+        log_event(LOG_WARN, "runs as root",
+                  LOG_STR("text", "name process.user, or start it as another user"));
+    log_event(LOG_INFO, "listening", LOG_STR("http", http_server_address(gateway->http)),
+              LOG_STR("grpc", rpc_server_address(gateway->rpc)),
+              LOG_STR(admin[0] != '\0' ? "admin" : NULL, admin),
+              LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
+              LOG_INT("pid", getpid()));
+}
+
+static int serve(struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
     if (log_open(STDERR_FILENO, config->log.level, config->log.format) != OK) return EXIT_FAILURE;
     if (watchdog_open() != OK || !open_all(gateway)) {
         watchdog_close();
         log_close();
         return EXIT_FAILURE;
     }
-    const char *admin = http_server_admin_address(gateway->http);
-    log_event(LOG_INFO, "listening", LOG_STR("http", http_server_address(gateway->http)),
-              LOG_STR("grpc", rpc_server_address(gateway->rpc)),
-              LOG_STR(admin[0] != '\0' ? "admin" : NULL, admin),
-              LOG_UINT("pools", config->pools_count), LOG_STR("version", POOLGATE_VERSION),
-              LOG_INT("pid", getpid()));
+    say_listening(gateway);
     open_self_dial(gateway);
     const struct lifetime_parts parts = {.gate = gateway->gate,
                                          .http = gateway->http,
                                          .rpc = gateway->rpc,
                                          .certificates = gateway->certificates,
                                          .access = gateway->access,
-                                         .reconfigure = gateway->reconfigure};
+                                         .reconfigure = gateway->reconfigure,
+                                         .herald = &gateway->herald};
     lifetime_run(&parts);
     uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
@@ -237,8 +301,15 @@ static int serve(struct gateway *gateway) {
 int command_serve(int argc, char **argv) {
     struct gateway gateway = {0};
     int status = configuration_options(&gateway.configuration, argc, argv, serve_usage);
+    if (status < 0 && !inherit_ports(&gateway)) status = EXIT_FAILURE;
     if (status < 0) status = configuration_load(&gateway.configuration);
-    if (status < 0) status = serve(&gateway);
+    if (status < 0) {
+        prepare_process();
+        herald_open(&gateway.herald);
+        status = give_up_privileges(&gateway);
+        if (status == EXIT_SUCCESS) status = serve(&gateway);
+        herald_close(&gateway.herald);
+    }
     certificates_close(gateway.certificates);
     metrics_close(gateway.metrics);
     access_close(gateway.access);

@@ -46,6 +46,8 @@ struct share {
 struct pool_config {
     struct pool_options core; /* complete; max_reply_bytes is http.max_body */
     uint32_t reserve_percent;
+    const struct pair *weights; /* as written; core.queue.weights has the numbers */
+    size_t weights_count;
     uint64_t stall_ns;
     enum sandbox sandbox;
 };
@@ -77,6 +79,10 @@ struct config {
         bool allow_anonymous;
         enum trust trust_tenant_header;
     } auth;
+    struct {
+        char *user; /* NULL: whoever starts it */
+        bool allow_root;
+    } process;
     struct share memory_limit;
     struct {
         char *path;

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NOTHING ", allowed is nothing"
@@ -142,11 +143,33 @@ static void check_name(const struct draft *draft, const struct pool_draft *pool)
     }
 }
 
+static bool parse_weight(const char *text, uint32_t *weight) {
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 4 || text[digits] != '\0') return false;
+    *weight = (uint32_t)strtoul(text, NULL, 10);
+    return *weight >= 1 && *weight <= TENANT_WEIGHT_MOST;
+}
+
+static void check_weights(const struct pool_draft *pool) {
+    const struct scope *scope = &pool->scope;
+    uint32_t weight;
+    if (!is_sound(scope, "queue.weights")) return;
+    for (size_t i = 0; i < pool->config.weights_count; i++) {
+        const struct pair *pair = &pool->config.weights[i];
+        if (!parse_weight(pair->value, &weight))
+            blame(scope, "queue.weights",
+                  "%s for %s is no weight, allowed is a whole number from 1 to %d",
+                  report_quote(pair->value).text, report_quote(pair->name).text,
+                  TENANT_WEIGHT_MOST);
+    }
+}
+
 static void check_pool(const struct draft *draft, const struct pool_draft *pool) {
     const struct pool_options *core = &pool->config.core;
     const struct scope *scope = &pool->scope;
     check_name(draft, pool);
     check_worker(pool);
+    check_weights(pool);
     expect_order(scope, "slots.min", core->slots_min, "slots.max", core->slots_max);
     expect_order(scope, "timeouts.request", core->timeouts.request_ns, "timeouts.max",
                  core->timeouts.max_ns);
@@ -265,7 +288,23 @@ static enum outcome derive_chaos(struct draft *draft, const struct pair *faults)
     return OK;
 }
 
+static enum outcome derive_weights(struct draft *draft, struct pool_config *pool) {
+    if (pool->weights_count == 0) return OK;
+    struct tenant_weight *weights =
+        arena_take(draft->scope.arena, pool->weights_count * sizeof *weights);
+    if (weights == NULL) return MEMORY_EXHAUSTED;
+    for (size_t i = 0; i < pool->weights_count; i++) {
+        weights[i].tenant = pool->weights[i].name;
+        bool sound = parse_weight(pool->weights[i].value, &weights[i].weight);
+        assert(sound); /* it was checked */
+    }
+    pool->core.queue.weights = weights;
+    pool->core.queue.weights_count = pool->weights_count;
+    return OK;
+}
+
 enum outcome rules_derive(struct draft *draft) {
+    enum outcome outcome = OK;
     if (!scope_setting(&draft->scope, "http.guard")->given && !draft->config->http.listen.loopback)
         draft->config->http.guard = GUARD_STRICT;
     for (size_t i = 0; i < draft->pools_count; i++) {
@@ -278,9 +317,9 @@ enum outcome rules_derive(struct draft *draft) {
         /* An empty list is no command. */
         if (core->worker.command != NULL && core->worker.command[0] == NULL)
             core->worker.command = NULL;
+        if (outcome == OK) outcome = derive_weights(draft, pool);
     }
     const struct config *config = draft->config;
-    enum outcome outcome = OK;
     for (size_t i = 0; i < config->chaos_count && outcome == OK; i++)
         if (strcmp(config->chaos[i].name, "seed") != 0)
             outcome = derive_chaos(draft, &config->chaos[i]);

@@ -35,6 +35,10 @@ static const struct choice policies[] = {{"fixed", SCALE_FIXED},
                                          {"adaptive", SCALE_ADAPTIVE},
                                          {"predictive", SCALE_PREDICTIVE},
                                          {NULL, 0}};
+static const struct choice picks[] = {{"least_loaded", PICK_LEAST_LOADED},
+                                      {"most_recent", PICK_MOST_RECENT},
+                                      {"two_choices", PICK_TWO_CHOICES},
+                                      {NULL, 0}};
 static const struct choice sandboxes[] = {
     {"none", SANDBOX_NONE}, {"standard", SANDBOX_STANDARD}, {"strict", SANDBOX_STRICT}, {NULL, 0}};
 
@@ -122,6 +126,9 @@ static const struct key program_keys[] = {
     BOOLEAN("auth.allow_anonymous", auth.allow_anonymous, "false"),
     ROW("auth.trust_tenant_header", KIND_CHOICE, PLACE(unsigned, auth.trust_tenant_header), "",
         .empty = EMPTY_NONE, .choices = trusts, .allowed = "true, false, or nothing"),
+    TEXT("process.user", process.user, "", EMPTY_NONE, pattern_text,
+         "a user of this machine, UID:GID, or nothing"),
+    BOOLEAN("process.allow_root", process.allow_root, "false"),
     SHARE("memory.limit", memory_limit, "80%", MIB, 1024 * TIB),
     FILE_PATH("jobs.path", jobs.path),
     TIME("jobs.keep", jobs.keep_ns, "24h", CLOCK_S, YEAR),
@@ -158,6 +165,7 @@ static const struct key pool_keys[] = {
     NUMBER("slots.max", core.slots_max, "4", 1, 1024),
     NUMBER("slots.inflight", core.inflight, "1", 1, 1024),
     NUMBER("slots.staged", core.staged, "1", 0, 1024),
+    CHOICE("slots.pick", core.pick, "least_loaded", picks),
     TEXT("slots.cpus", core.cpus, "any", EMPTY_WRONG, pattern_cpus,
          "any, auto, or a list of processors such as 0-3,8"),
     SIZE("memory", core.memory_bytes, "200MiB", KIB, 1024 * TIB),
@@ -169,6 +177,8 @@ static const struct key pool_keys[] = {
     NUMBER("queue.batch.max", core.queue.batch_max, "1", 1, 1024),
     TIME("queue.batch.delay", core.queue.batch_delay_ns, "0ms", 0, MINUTE),
     BOOLEAN("queue.fair", core.queue.fair, "true"),
+    PAIRS("queue.weights", weights, weights_count, pattern_text,
+          "a map of tenants and whole numbers from 1 to 1000 such as {acme: 3}"),
     CHOICE("queue.overload", core.queue.overload, "shed", overloads),
     TIME("timeouts.load", core.timeouts.load_ns, "30s", CLOCK_MS, 24 * HOUR),
     TIME("timeouts.request", core.timeouts.request_ns, "60s", CLOCK_MS, 24 * HOUR),

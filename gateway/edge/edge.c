@@ -1,6 +1,7 @@
 #include "gateway/edge/edge.h"
 
 #include "core/base/clock.h"
+#include "core/base/uninitialized.h"
 #include "gateway/edge/interior.h"
 
 #include <assert.h>
@@ -256,7 +257,7 @@ static void client_event(struct edge *edge, const struct epoll_event *event) {
 static void on_watch(uv_poll_t *poll, int status, int events) {
     (void)status, (void)events;
     struct edge *edge = poll->data;
-    struct epoll_event ready[EVENTS_PER_TURN];
+    UNINITIALIZED struct epoll_event ready[EVENTS_PER_TURN];
     int count = EVENTS_PER_TURN;
     for (int turn = 0; turn < TURNS && count > 0; turn++) {
         count = epoll_wait(edge->watch, ready, EVENTS_PER_TURN, 0);
@@ -321,11 +322,16 @@ static struct edge *edge_new(const struct edge_options *options) {
     return NULL;
 }
 
+int edge_bind(const char *host, uint16_t port) {
+    return listener_bind(host, port);
+}
+
 static enum outcome open_listener(struct edge *edge, uv_loop_t *loop) {
     const char *answer = edge->options.tls == NULL ? edge->door->answers[EDGE_FULL] : NULL;
     const struct listener_options options = {
         .host = edge->options.host,
         .port = edge->options.port,
+        .inherited_fd = edge->options.inherited_fd,
         .answer_full = answer != NULL ? answer : "",
         .accepted = arrival_accepted,
         .owner = edge,

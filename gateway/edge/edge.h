@@ -34,6 +34,10 @@ struct tls;
 struct edge_options {
     const char *host; /* numeric */
     uint16_t port;    /* 0: a free one */
+    /* A socket that is bound already, taken by edge_open on OK; 0: none, one is bound to host and port.
+     * One that listens already is somebody else's too, and is never shut down: whoever comes when
+     * the edge no longer accepts waits for the next process. */
+    int inherited_fd;
     enum edge_service service;
     struct tls *tls; /* NULL: plain. Not with EDGE_DIRECT */
     uint32_t max_connections, probe_connections;
@@ -49,6 +53,8 @@ struct edge_options {
 };
 
 struct edge;
+/* A socket bound to the address, for inherited_fd; -1 with errno. From any thread. */
+int edge_bind(const char *host, uint16_t port);
 enum outcome edge_open(struct edge **out, uv_loop_t *loop, const struct edge_options *options,
                        const struct edge_door *door, void *owner);
 uint16_t edge_port(const struct edge *edge);

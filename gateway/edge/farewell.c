@@ -1,5 +1,7 @@
 #include "gateway/edge/farewell.h"
 
+#include "core/base/uninitialized.h"
+
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -34,7 +36,7 @@ void farewell_add(struct farewell *farewell, int fd, uint64_t until_ns, uint64_t
 }
 
 void farewell_event(struct farewell *farewell, uint64_t tag) {
-    char thrown_away[16 * 1024];
+    UNINITIALIZED char thrown_away[16 * 1024];
     size_t place = (size_t)(tag & ~FAREWELL_TAG) % FAREWELL_PLACES;
     if (farewell->places[place].fd < 0) return;
     ssize_t count = recv(farewell->places[place].fd, thrown_away, sizeof thrown_away, MSG_DONTWAIT);

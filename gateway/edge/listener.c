@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "gateway/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +23,7 @@ struct listener {
     int fd, spare; /* spare: a descriptor to give up when there are no more */
     uint16_t port;
     bool listening;
+    bool shared; /* another process has it too */
     unsigned handles_open;
     uint64_t complained_ns;
     uv_poll_t poll;
@@ -89,48 +91,74 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
 
 /* --- life --- */
 
-static bool make_address(const struct listener_options *options, struct sockaddr_storage *address,
+static bool make_address(const char *host, uint16_t port, struct sockaddr_storage *address,
                          socklen_t *bytes) {
     struct sockaddr_in *four = (struct sockaddr_in *)address;
     struct sockaddr_in6 *six = (struct sockaddr_in6 *)address;
     memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET, options->host, &four->sin_addr) == 1) {
+    if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
         four->sin_family = AF_INET;
-        four->sin_port = htons(options->port);
+        four->sin_port = htons(port);
         *bytes = sizeof *four;
         return true;
     }
-    if (inet_pton(AF_INET6, options->host, &six->sin6_addr) != 1) return false;
+    if (inet_pton(AF_INET6, host, &six->sin6_addr) != 1) return false;
     six->sin6_family = AF_INET6;
-    six->sin6_port = htons(options->port);
+    six->sin6_port = htons(port);
     *bytes = sizeof *six;
     return true;
 }
 
-/* Returns the descriptor or -1 with errno. Accepted sockets inherit TCP_NODELAY on Linux. */
-static int listen_on(const struct listener_options *options, uint16_t *port) {
+int listener_bind(const char *host, uint16_t port) {
     struct sockaddr_storage address;
     socklen_t bytes;
     int on = 1;
-    if (!make_address(options, &address, &bytes)) {
+    if (!make_address(host, port, &address, &bytes)) {
         errno = EADDRNOTAVAIL;
         return -1;
     }
     int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0 ||
-        bind(fd, (const struct sockaddr *)&address, bytes) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&address, &bytes) != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
-        return -1;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+        bind(fd, (const struct sockaddr *)&address, bytes) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+static uint16_t port_of(int fd) {
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof address;
+    memset(&address, 0, sizeof address);
+    if (getsockname(fd, (struct sockaddr *)&address, &bytes) != 0) return 0;
+    return address_of((const struct sockaddr *)&address).port;
+}
+
+static bool listens(int fd) {
+    int listening = 0;
+    socklen_t bytes = sizeof listening;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes) == 0 && listening != 0;
+}
+
+/* False with errno. Accepted sockets inherit TCP_NODELAY on Linux. */
+static bool listen_on(struct listener *listener) {
+    const struct listener_options *options = &listener->options;
+    int on = 1, inherited = options->inherited_fd;
+    int fd = inherited > 0 ? inherited : listener_bind(options->host, options->port);
+    if (fd < 0) return false;
+    listener->shared = listens(fd);
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 &&
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 && listen(fd, BACKLOG) == 0) {
+        listener->fd = fd;
+        listener->port = port_of(fd);
+        return true;
     }
-    const struct sockaddr_in *four = (const struct sockaddr_in *)&address;
-    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)&address;
-    *port = ntohs(address.ss_family == AF_INET ? four->sin_port : six->sin6_port);
-    return fd;
+    int error = errno;
+    if (inherited <= 0) close(fd);
+    errno = error;
+    return false;
 }
 
 enum outcome listener_open(struct listener **out, uv_loop_t *loop,
@@ -139,14 +167,13 @@ enum outcome listener_open(struct listener **out, uv_loop_t *loop,
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL) return MEMORY_EXHAUSTED;
     listener->options = *options;
-    listener->fd = listen_on(options, &listener->port);
-    if (listener->fd < 0) {
+    if (!listen_on(listener)) {
         free(listener);
         return INVALID_REQUEST;
     }
     listener->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (listener->spare < 0 || uv_poll_init(loop, &listener->poll, listener->fd) != 0) {
-        close(listener->fd);
+        if (options->inherited_fd <= 0) close(listener->fd);
         if (listener->spare >= 0) close(listener->spare);
         free(listener);
         return MEMORY_EXHAUSTED;
@@ -168,7 +195,7 @@ void listener_stop(struct listener *listener) {
     if (!listener->listening) return;
     listener->listening = false;
     uv_poll_stop(&listener->poll);
-    shutdown(listener->fd, SHUT_RDWR);
+    if (!listener->shared) shutdown(listener->fd, SHUT_RDWR);
 }
 
 static void on_handle_closed(uv_handle_t *handle) {

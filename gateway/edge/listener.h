@@ -14,6 +14,7 @@
 struct listener_options {
     const char *host; /* numeric */
     uint16_t port;    /* 0: a free one */
+    int inherited_fd; /* see edge_options; 0: none */
     /* Sent to who cannot be taken because there is no descriptor left. */
     const char *answer_full;
     void (*accepted)(void *owner, int fd, const struct sockaddr *address);
@@ -21,6 +22,7 @@ struct listener_options {
 };
 
 struct listener;
+int listener_bind(const char *host, uint16_t port); /* -1 with errno */
 enum outcome listener_open(struct listener **out, uv_loop_t *loop,
                            const struct listener_options *options);
 uint16_t listener_port(const struct listener *listener);

@@ -157,17 +157,18 @@ const char *door_address(const struct door *door) {
 
 /* --- life --- */
 
-static enum outcome open_edge(struct door *door, const struct door_options *door_options) {
-    const struct config *config = door_options->config;
+static enum outcome open_edge(struct door *door, const struct door_options *given) {
+    const struct config *config = given->config;
     const struct listen_address *listen = &config->grpc.listen;
     uint64_t keepalive_ns = config->grpc.keepalive_ns;
     const struct edge_options options = {
         .host = listen->host,
         .port = listen->port,
+        .inherited_fd = given->inherited_fd,
         .max_connections = config->http.max_connections,
         .probe_connections = PROBE_CONNECTIONS,
         .service = EDGE_GUARDED_H2,
-        .tls = door_options->tls,
+        .tls = given->tls,
         .max_per_address = config->http.max_per_address,
         .header_timeout_ns = config->http.header_timeout_ns,
         .reader_stall_ns =

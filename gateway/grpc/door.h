@@ -19,7 +19,8 @@ struct door_options {
     grpc_server *server; /* started */
     struct metrics *metrics;
     const struct config *config;
-    struct tls *tls; /* NULL: plain */
+    struct tls *tls;  /* NULL: plain */
+    int inherited_fd; /* edge_options.inherited_fd */
 };
 
 enum outcome door_open(struct door **out, const struct door_options *options);

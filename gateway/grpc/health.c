@@ -1,5 +1,7 @@
 #include "gateway/grpc/health.h"
 
+#include "core/base/uninitialized.h"
+
 #include "gateway/grpc/message.h"
 #include "gateway/probes.h"
 #include "protos/health.pb-c.h"
@@ -31,7 +33,7 @@ static bool serves(const struct grpc_front *front, const struct snapshot *snapsh
 void health_check(struct call *call) {
     struct grpc_front *front = call->queue->front;
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
-    struct message_page page;
+    UNINITIALIZED struct message_page page;
     const struct pool_snapshot *pool;
     const char *flaw, *service = message_only_text(call->message, &page, TEXT_SERVICE, &flaw);
     if (service == NULL) {

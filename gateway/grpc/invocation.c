@@ -1,6 +1,7 @@
 #include "gateway/grpc/invocation.h"
 
 #include "core/base/clock.h"
+#include "core/base/uninitialized.h"
 #include "gateway/grpc/invoke_request.h"
 #include "gateway/grpc/invoke_response.h"
 #include "gateway/traceparent.h"
@@ -139,7 +140,7 @@ static enum outcome submit(struct call *call, const struct invoke_request *asked
 
 /* The library hands out a call without a message when it was cut off before its end had come. */
 static enum outcome read_and_submit(struct call *call, struct refused *refused) {
-    struct invoke_request asked;
+    UNINITIALIZED struct invoke_request asked;
     if (call->message == NULL) {
         refused->detail = "the call ended before its message had come";
         return CANCELLED;

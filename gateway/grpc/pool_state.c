@@ -40,6 +40,7 @@ static void fill_tenant(struct pool_state *state, size_t i) {
     facts->waiting = tenant->waiting;
     facts->running = tenant->out;
     facts->share = tenant->share;
+    facts->weight = tenant->weight;
     *entry = (Poolgate__V1__PoolState__Queue__ByTenantEntry)
         POOLGATE__V1__POOL_STATE__QUEUE__BY_TENANT_ENTRY__INIT;
     entry->key = tenant->name;

@@ -1,6 +1,7 @@
 #include "gateway/grpc/pools.h"
 
 #include "core/base/clock.h"
+#include "core/base/uninitialized.h"
 #include "gateway/grpc/message.h"
 #include "gateway/grpc/pool_state.h"
 
@@ -34,7 +35,7 @@ void pools_list(struct call *call) {
 
 void pools_get(struct call *call) {
     struct gate *gate = call->queue->front->gate;
-    struct message_page page;
+    UNINITIALIZED struct message_page page;
     struct pool_state state;
     const char *flaw, *name = message_only_text(call->message, &page, TEXT_POOL, &flaw);
     if (name == NULL) {

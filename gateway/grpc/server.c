@@ -143,10 +143,13 @@ enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_op
     }
     library_open();
     start_server(server);
-    const struct door_options door = {.server = server->server,
-                                      .metrics = options->metrics,
-                                      .config = options->config,
-                                      .tls = options->tls};
+    const struct door_options door = {
+        .server = server->server,
+        .metrics = options->metrics,
+        .config = options->config,
+        .inherited_fd = options->inherited_fd,
+        .tls = options->tls,
+    };
     outcome = door_open(&server->front.door, &door);
     if (outcome != OK) {
         int error = errno;

@@ -337,12 +337,14 @@ static enum edge_service service_of(const struct config *config, const struct tl
 }
 
 static enum outcome open_port(struct http_server *server, struct front_port *port,
-                              const struct listen_address *listen, char address[80]) {
+                              const struct listen_address *listen, int inherited_fd,
+                              char address[80]) {
     const struct config *config = server->front.config;
     struct tls *tls = port->admin ? NULL : server->tls; /* admin.listen is always loopback */
     const struct edge_options options = {
         .host = listen->host,
         .port = listen->port,
+        .inherited_fd = inherited_fd,
         .max_connections = port->admin ? ADMIN_CONNECTIONS : config->http.max_connections,
         .probe_connections = port->admin ? 0 : PROBE_CONNECTIONS,
         .service = service_of(config, tls),
@@ -365,16 +367,19 @@ static enum outcome open_port(struct http_server *server, struct front_port *por
     return OK;
 }
 
-static enum outcome open_edges(struct http_server *server) {
+static enum outcome open_edges(struct http_server *server,
+                               const struct http_server_options *options) {
     const struct config *config = server->front.config;
     struct front_port *http = &server->front.http, *admin = &server->front.admin;
     bool apart = config->admin.listen.text != NULL;
     http->routes = apart ? ROUTE_AT_HTTP : ROUTE_AT_BOTH;
-    enum outcome outcome = open_port(server, http, &config->http.listen, server->address);
+    enum outcome outcome =
+        open_port(server, http, &config->http.listen, options->inherited_fd, server->address);
     if (outcome != OK || !apart) return outcome;
     admin->admin = true;
     admin->routes = ROUTE_AT_ADMIN;
-    outcome = open_port(server, admin, &config->admin.listen, server->admin_address);
+    outcome = open_port(server, admin, &config->admin.listen, options->inherited_admin_fd,
+                        server->admin_address);
     if (outcome != OK) {
         int error = errno;
         edge_close(http->edge);
@@ -384,12 +389,13 @@ static enum outcome open_edges(struct http_server *server) {
 }
 
 /* Everything that can fail, in the order in which finish() takes it down. */
-static enum outcome open_parts(struct http_server *server) {
+static enum outcome open_parts(struct http_server *server,
+                               const struct http_server_options *options) {
     size_t places = connections_most(server->front.config) + OWN_CONNECTIONS;
     enum outcome outcome =
         channel_open(&server->front.channel, &server->loop, places, on_messages, server);
     if (outcome != OK) return outcome;
-    outcome = open_edges(server);
+    outcome = open_edges(server, options);
     if (outcome != OK) goto no_edge;
     server->daemon = start_daemon(server);
     if (server->daemon == NULL) goto no_daemon;
@@ -419,7 +425,7 @@ enum outcome http_server_open(struct http_server **out, const struct http_server
         return MEMORY_EXHAUSTED;
     }
     server->tls = options->tls;
-    outcome = open_parts(server);
+    outcome = open_parts(server, options);
     if (outcome != OK) {
         int error = errno;
         uv_run(&server->loop, UV_RUN_DEFAULT); /* closes what was opened */

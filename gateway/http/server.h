@@ -17,8 +17,9 @@ struct http_server_options {
     struct gate *gate;
     struct metrics *metrics;
     const struct config *config;
-    struct tls *tls; /* NULL: plain */
-    struct access *access; /* NULL: everybody may do everything but administer */
+    struct tls *tls;                      /* NULL: plain */
+    struct access *access;                /* NULL: everybody may do everything but administer */
+    int inherited_fd, inherited_admin_fd; /* edge_options.inherited_fd of each */
 };
 
 enum outcome http_server_open(struct http_server **out, const struct http_server_options *options);

@@ -51,8 +51,9 @@ static json_t *tenants_json(const struct pool_snapshot *pool) {
     for (size_t i = 0; i < list.count; i++) {
         const struct tenant_snapshot *tenant = &list.rows[i];
         json_object_set_new(tenants, tenant->name,
-                            json_pack("{s:o, s:o, s:f}", "waiting", number(tenant->waiting),
-                                      "running", number(tenant->out), "share", tenant->share));
+                            json_pack("{s:o, s:o, s:f, s:o}", "waiting", number(tenant->waiting),
+                                      "running", number(tenant->out), "share", tenant->share,
+                                      "weight", number(tenant->weight)));
     }
     return tenants;
 }

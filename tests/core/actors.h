@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define STAGE_POOLS     3
+#define STAGE_PLACES    8 /* pools that come and leave need more */
 #define STAGE_SLOTS     4
 #define STAGE_INFLIGHT  4
 #define STAGE_HANDED    64 /* requests that an actor may have at once, staged ones included */
@@ -35,6 +36,7 @@ struct actor {
     uint32_t max_batch;
     bool checks, slow; /* slow: it begins nothing by itself */
     bool full;         /* it has no room for anything ahead */
+    bool stuffed;      /* it has no room for anything at all */
     bool checking;     /* asked to check itself, and has not said how it went */
     uint32_t starts, sends, cancels, pings, shutdowns, terms, kills, measures; /* all its runs */
     uint32_t revokes, deep_checks, largest_batch;
@@ -56,17 +58,18 @@ struct ending {
 
 static struct stage {
     struct orchestrator orchestrator;
-    struct pool_options options[STAGE_POOLS];
-    struct actor actors[STAGE_POOLS][STAGE_SLOTS];
-    uint32_t pools_count;
+    struct pool_options options[STAGE_PLACES];
+    struct actor actors[STAGE_PLACES][STAGE_SLOTS];
+    uint32_t pools_count;        /* places below it may have a pool */
     uint64_t memory_limit_bytes; /* 0: none */
     uint64_t now_ns, next_ns;    /* next_ns: when the core wants to be called */
     uint64_t ids;                /* the last one given out */
-    bool held; /* events are handled, and settled together when the test says so */
+    bool tuned; /* pools have had other options: fewer probes, perhaps, than are under way */
+    bool held;  /* events are handled, and settled together when the test says so */
     struct ending endings[STAGE_REQUESTS];
     enum outcome refused; /* what the gate said to the last offer */
-    uint32_t live[STAGE_POOLS];
-    uint64_t answered[STAGE_POOLS];
+    uint32_t live[STAGE_PLACES];
+    uint64_t answered[STAGE_PLACES];
 } stage;
 
 /* --- the actors' side of the transport --------------------------------------------------------------- */
@@ -135,6 +138,7 @@ static enum outcome on_send(struct transport *transport, struct request *const *
     require(actor->has_count + count <= options->inflight * batch_max + options->staged);
     require(!actor->checking && !actor->shut_down && !actor->termed);
     if (actor->send_outcome != OK) return actor->send_outcome;
+    if (actor->stuffed) return QUEUE_FULL;
     if (actor->full && slot_find(slot_of_actor(actor), requests[0]->id)->staged) return QUEUE_FULL;
     for (size_t i = 0; i < count; i++) {
         require(requests[i]->pool == actor->pool && !actor_has(actor, requests[i]->id));

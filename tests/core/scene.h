@@ -7,6 +7,7 @@
 
 #define A (&stage.actors[0][0]) /* the worker of pool 0, slot 0 */
 #define B (&stage.actors[0][1])
+#define C (&stage.actors[0][2])
 
 static struct pool_options *const options = &stage.options[0];
 
@@ -43,8 +44,22 @@ static inline enum outcome look_at(uint32_t number) {
     return admission_look(&stage_pool(number)->admission, &ask);
 }
 
+/* The same of the first pool, of this class. */
+static inline enum outcome look_as(enum priority priority) {
+    const struct admission_ask ask = {
+        .priority = priority, .tenant = "", .deadline_ns = CLOCK_NEVER, .now_ns = stage.now_ns};
+    return admission_look(&pool()->admission, &ask);
+}
+
 static inline void assert_state(const struct actor *actor, enum worker_state state) {
     ck_assert_str_eq(worker_state_name(state_of(actor)), worker_state_name(state));
+}
+
+/* Why the worker made its last move. */
+static inline void assert_reason(const struct actor *actor, enum reason why) {
+    struct transition history[WORKER_TRANSITIONS];
+    size_t count = worker_state_history(&slot_of_actor(actor)->record, history);
+    ck_assert_str_eq(reason_name(history[count - 1].why), reason_name(why));
 }
 
 static inline void assert_answered(uint64_t id, enum outcome outcome) {
@@ -82,6 +97,8 @@ static inline void close_stage(void) {
             if (stage.actors[i][j].running) die(&stage.actors[i][j]);
     ck_assert(drained());
     for (uint64_t id = 1; id <= stage.ids; id++) ck_assert_uint_eq(ending(id)->done, 1);
+    for (uint32_t i = 0; i < stage.pools_count; i++)
+        ck_assert_uint_eq(stage_pool(i)->admission.permits, 0);
     stage_close();
 }
 

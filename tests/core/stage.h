@@ -31,6 +31,18 @@ static inline struct pool_options plain_pool(const char *name) {
         .retry_crashes = 1};
 }
 
+/* A worker for every slot of the pool at this place, whose options the stage has. */
+static inline void stage_cast(uint32_t place) {
+    const struct pool_options *options = &stage.options[place];
+    for (uint32_t i = 0; i < options->slots_max; i++) {
+        struct actor *actor = &stage.actors[place][i];
+        *actor = (struct actor){.pool = place, .slot = i, .max_batch = options->queue.batch_max};
+        actor->transport.calls = &actor_calls;
+        actor->transport.stages = options->staged;
+        stage_pool(place)->transports[i] = &actor->transport;
+    }
+}
+
 /* stage.options must be set before; pools_count of them are used. */
 static inline void stage_open(uint32_t pools_count, uint64_t seed) {
     log_set_level(LOG_ALERT);
@@ -39,23 +51,13 @@ static inline void stage_open(uint32_t pools_count, uint64_t seed) {
     memset(stage.actors, 0, sizeof stage.actors);
     memset(stage.endings, 0, (stage.ids + 1) * sizeof stage.endings[0]); /* those used so far */
     stage.ids = 0;
-    stage.held = false;
+    stage.held = stage.tuned = false;
     memset(stage.live, 0, sizeof stage.live);
     memset(stage.answered, 0, sizeof stage.answered);
     ck_assert_int_eq(orchestrator_init(&stage.orchestrator, stage.options, pools_count,
                                        stage.memory_limit_bytes, NULL, seed, stage.now_ns),
                      OK);
-    for (uint32_t i = 0; i < pools_count; i++) {
-        for (uint32_t j = 0; j < stage.options[i].slots_max; j++) {
-            struct actor *actor = &stage.actors[i][j];
-            actor->transport.calls = &actor_calls;
-            actor->transport.stages = stage.options[i].staged;
-            actor->max_batch = stage.options[i].queue.batch_max;
-            actor->pool = i;
-            actor->slot = j;
-            stage_pool(i)->transports[j] = &actor->transport;
-        }
-    }
+    for (uint32_t i = 0; i < pools_count; i++) stage_cast(i);
 }
 
 static inline void stage_close(void) {

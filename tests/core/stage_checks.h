@@ -50,7 +50,7 @@ static inline void check_slot(const struct actor *actor) {
 
 static inline uint32_t count_out(const struct pool *pool) {
     uint32_t out = 0;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++)
+    for (uint32_t i = 0; i < pool->slots_count; i++)
         for (uint32_t j = 0; j < pool->slots[i].places; j++)
             out += pool->slots[i].assignments[j].request != NULL;
     return out;
@@ -58,20 +58,21 @@ static inline uint32_t count_out(const struct pool *pool) {
 
 static inline uint32_t count_staged(const struct pool *pool) {
     uint32_t staged = 0;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) staged += pool->slots[i].staged;
+    for (uint32_t i = 0; i < pool->slots_count; i++) staged += pool->slots[i].staged;
     return staged;
 }
 
 /* A slot with room never stands beside waiting work. */
 static inline void check_dispatch(struct pool *pool) {
+    if (stage.next_ns <= stage.now_ns) return; /* a round follows at once */
     const struct request *first = request_queue_first(&pool->queue, stage.now_ns);
     if (pool->wish == WISH_PAUSE) require(pool->staged == 0);
     if (pool->wish == WISH_PAUSE || breaker_room(&pool->breaker) == 0) return;
-    for (uint32_t i = 0;
-         first != NULL && pool->ripe_ns == CLOCK_NEVER && i < pool->options->slots_max; i++)
+    for (uint32_t i = 0; first != NULL && pool->ripe_ns == CLOCK_NEVER && i < pool->slots_count;
+         i++)
         require(slot_room(&pool->slots[i], first->solo || pool->solo_next) == 0);
     /* What is staged never waits beside a slot that is free. */
-    for (uint32_t i = 0; pool->staged > 0 && i < pool->options->slots_max; i++)
+    for (uint32_t i = 0; pool->staged > 0 && i < pool->slots_count; i++)
         require(slot_room(&pool->slots[i], false) == 0);
     /* And never while something better waits. */
     require(pool->staged == 0 || first == NULL || first->effective >= pool->staged_class);
@@ -84,7 +85,7 @@ static inline uint32_t check_live(const struct pool *pool) {
         for (const struct request *at = pool->queue.by_id[i]; at != NULL; at = at->next_by_id) {
             live++;
             require(at->state != REQUEST_NEW && at->state != REQUEST_DONE);
-            require(at->deadline_ns > stage.now_ns);
+            require(at->deadline_ns > stage.now_ns || stage.next_ns <= stage.now_ns);
             probing += at->breaker_era == pool->breaker.era;
             require((at->breaker_era != 0) <= (at->state == REQUEST_RUNNING));
             following += at->state == REQUEST_FOLLOWING;
@@ -96,8 +97,13 @@ static inline uint32_t check_live(const struct pool *pool) {
         }
     }
     require(live == pool->queue.live);
+    /* Who was given up at a slot still has its place there. */
+    for (uint32_t i = 0; i < pool->slots_count; i++)
+        for (uint32_t j = 0; j < pool->slots[i].places; j++)
+            probing += pool->slots[i].assignments[j].breaker_era == pool->breaker.era;
     if (pool->breaker.state == BREAKER_HALF_OPEN)
-        require(probing == pool->breaker.probing && probing <= pool->breaker.options.probes);
+        require(probing == pool->breaker.probing &&
+                (probing <= pool->breaker.options.probes || stage.tuned));
     return following;
 }
 
@@ -106,7 +112,7 @@ static inline void check_memory(void) {
     const struct memory_governor *governor = &stage.orchestrator.governor;
     uint64_t charged = 0, held = 0, guards = 0;
     for (uint32_t i = 0; i < stage.pools_count; i++) {
-        for (uint32_t j = 0; j < stage.options[i].slots_max; j++) {
+        for (uint32_t j = 0; stage_pool(i) != NULL && j < stage_pool(i)->slots_count; j++) {
             const struct slot *slot = &stage_pool(i)->slots[j];
             const struct memory_guard *guard = &slot->guard;
             uint64_t declared = guard->declared_bytes, measured = guard->measured_bytes;
@@ -122,9 +128,10 @@ static inline void check_memory(void) {
 
 static inline void check_pool(uint32_t number) {
     struct pool *pool = stage_pool(number);
+    if (pool == NULL) return;
     uint32_t by_state[WORKER_STATE_COUNT] = {0}, by_priority = 0, by_effective = 0;
     uint64_t restarts = 0;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++) {
+    for (uint32_t i = 0; i < pool->slots_count; i++) {
         check_slot(&stage.actors[number][i]);
         by_state[pool->slots[i].record.state]++;
         restarts += pool->slots[i].restarts;

@@ -286,16 +286,6 @@ START_TEST(a_leader_can_be_joined_for_the_window_and_no_longer) {
 }
 END_TEST
 
-START_TEST(a_leader_whose_first_chunk_has_gone_out_cannot_be_joined) {
-    open_dedup();
-    struct request *leader = fresh(0, 5, 6);
-    dedup_lead(&dedup, leader, START);
-    leader->streaming = true;
-    ck_assert_ptr_null(dedup_find(&dedup, fresh(1, 5, 6), START));
-    dedup_free(&dedup);
-}
-END_TEST
-
 START_TEST(a_forgotten_leader_is_gone_and_its_neighbours_stay) {
     open_dedup();
     uint64_t step = dedup.buckets_count; /* all in one bucket */
@@ -385,9 +375,8 @@ static void draw_digest(struct request *request, size_t which) {
 static void step(struct chance *chance, uint64_t now_ns) {
     size_t i = chance_below(chance, ROOM), which = i % DIGESTS;
     struct request *request = &requests[i], *lead = model[which];
-    switch (chance_below(chance, 5)) {
+    switch (chance_below(chance, 4)) {
     case 0:
-        if (lead != request) request->streaming = false;
         dedup_lead(&dedup, request, now_ns);
         model[which] = request;
         return;
@@ -403,7 +392,6 @@ static void step(struct chance *chance, uint64_t now_ns) {
         if (lead == request) model[which] = heir;
         return;
     }
-    case 3: request->streaming = chance_percent(chance, 20); return;
     default: return;
     }
 }
@@ -413,7 +401,7 @@ static void compare(uint64_t now_ns) {
     for (size_t i = 0; i < DIGESTS; i++) {
         struct request other = {.id = 1}, *lead = model[i];
         draw_digest(&other, i);
-        bool joinable = lead != NULL && !lead->streaming && now_ns <= lead->led_ns + WINDOW;
+        bool joinable = lead != NULL && now_ns <= lead->led_ns + WINDOW;
         require(dedup_find(&dedup, &other, now_ns) == (joinable ? lead : NULL));
         leading += lead != NULL;
     }
@@ -444,7 +432,6 @@ SUITE("core/dedup", 60, identical_requests_have_one_digest,
       there_are_as_many_buckets_as_room_at_least, without_a_window_nothing_is_ever_found,
       a_leader_is_found_by_both_halves_of_its_digest,
       a_leader_can_be_joined_for_the_window_and_no_longer,
-      a_leader_whose_first_chunk_has_gone_out_cannot_be_joined,
       a_forgotten_leader_is_gone_and_its_neighbours_stay,
       who_has_no_digest_neither_leads_nor_follows, an_heir_takes_the_place_and_the_age,
       a_newer_leader_takes_the_place_of_one_too_old_to_join, random_operations_agree_with_the_model)

@@ -117,7 +117,23 @@ START_TEST(what_else_happens_is_a_line_with_what_its_kind_has) {
          .slot = HAPPENING_NO_SLOT,
          .pool = "a",
          .request = "r1",
+         .from = "",
+         .to = "buried",
          .why = "crashed 2 workers"},
+        {.kind = HAPPENING_QUARANTINE,
+         .slot = HAPPENING_NO_SLOT,
+         .pool = "a",
+         .request = "r2",
+         .from = "buried",
+         .to = "kicked",
+         .why = "r1"},
+        {.kind = HAPPENING_QUARANTINE,
+         .slot = HAPPENING_NO_SLOT,
+         .pool = "a",
+         .request = "r2",
+         .from = "kicked",
+         .to = "quarantined",
+         .why = "again"},
         {.kind = HAPPENING_ALARM, .slot = 1, .pool = "a", .why = "free beside work"},
         {.kind = HAPPENING_REQUEST_STARTED, .slot = 1, .pool = "a", .request = "r1"},
     };
@@ -131,7 +147,9 @@ START_TEST(what_else_happens_is_a_line_with_what_its_kind_has) {
         "level=info msg=breaker pool=a from=half_open to=closed\n"
         "level=warn msg=pressure from=high to=critical used_bytes=99\n"
         "level=info msg=scale pool=a why=\"work waits\" wanted=3\n"
-        "level=warn msg=quarantine pool=a request=r1 why=\"crashed 2 workers\"\n"
+        "level=warn msg=quarantine pool=a request=r1 to=buried why=\"crashed 2 workers\"\n"
+        "level=info msg=quarantine pool=a request=r2 from=buried to=kicked why=r1\n"
+        "level=warn msg=quarantine pool=a request=r2 from=kicked to=quarantined why=again\n"
         "level=alert msg=alarm slot=a/1 why=\"free beside work\"\n");
     free(scene.text);
 }

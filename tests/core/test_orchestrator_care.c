@@ -409,7 +409,7 @@ START_TEST(the_evidence_of_a_shared_run_is_its_heirs) {
     crash(second);
     assert_answered(leader, CANCELLED);
     assert_answered(heir, QUARANTINED);
-    ck_assert_uint_eq(quarantine_find(&pool()->quarantine, 1)->marks_count, 2);
+    ck_assert_uint_eq(quarantine_find(&pool()->quarantine, heir)->marks_count, 2);
     close_stage();
 }
 END_TEST

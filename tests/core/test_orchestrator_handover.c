@@ -341,6 +341,55 @@ START_TEST(one_of_a_batch_can_leave) {
 }
 END_TEST
 
+START_TEST(a_worker_without_room_is_passed_over_and_the_others_get_work) {
+    set(2, 2, 1);
+    open_warm();
+    uint64_t first = submit(); /* A was used last: it would be first among equals */
+    reply(actor_has(A, first) ? A : B, first);
+    A->stuffed = true;
+    uint64_t second = submit(), third = submit();
+    ck_assert(actor_has(B, second));
+    ck_assert_uint_eq(A->has_count, 0);
+    assert_live(third);
+    A->stuffed = false;
+    pass(CLOCK_S); /* what woke the loop does not matter */
+    ck_assert(actor_has(A, third));
+    reply(B, second);
+    reply(A, third);
+    close_stage();
+}
+END_TEST
+
+START_TEST(a_worker_without_room_ahead_is_passed_over_and_the_others_are_staged_at) {
+    set(2, 2, 1);
+    options->staged = 1;
+    open_warm();
+    submit();
+    submit();
+    A->full = true;
+    submit();
+    submit();
+    ck_assert_uint_eq(B->has_count, 2);
+    ck_assert_uint_eq(A->has_count, 1);
+    close_stage();
+}
+END_TEST
+
+START_TEST(one_worker_is_filled_before_the_next_where_the_pool_wants_it_so) {
+    set(2, 2, 2);
+    options->pick = PICK_MOST_RECENT;
+    open_warm();
+    submit();
+    pass(CLOCK_MS);
+    submit();
+    ck_assert_uint_eq(A->has_count + B->has_count, 2);
+    ck_assert(A->has_count == 2 || B->has_count == 2);
+    submit();
+    ck_assert(A->has_count == 1 || B->has_count == 1);
+    close_stage();
+}
+END_TEST
+
 SUITE("core/orchestrator hands over", 30,
       a_staged_request_begins_when_its_slot_is_done_and_runs_from_there,
       what_is_staged_is_taken_back_for_a_slot_that_is_free,
@@ -356,4 +405,7 @@ SUITE("core/orchestrator hands over", 30,
       a_batch_waits_its_delay_for_more, a_full_batch_waits_for_nothing,
       a_ripe_batch_that_waits_for_a_slot_does_not_wake_the_loop,
       a_batch_goes_while_its_deadline_leaves_a_run, one_bad_item_of_a_batch_fails_alone,
-      after_a_crash_each_of_a_batch_is_retried_alone_and_unmarked, one_of_a_batch_can_leave)
+      after_a_crash_each_of_a_batch_is_retried_alone_and_unmarked, one_of_a_batch_can_leave,
+      a_worker_without_room_is_passed_over_and_the_others_get_work,
+      a_worker_without_room_ahead_is_passed_over_and_the_others_are_staged_at,
+      one_worker_is_filled_before_the_next_where_the_pool_wants_it_so)

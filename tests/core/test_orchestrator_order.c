@@ -145,11 +145,27 @@ static void end_next(bool counts) {
     fill_up();
 }
 
+static const struct tenant_weight *given_weights;
+static size_t given_count;
+
+static void weigh_tenants(const struct tenant_weight *weights, size_t count) {
+    given_weights = weights;
+    given_count = count;
+}
+
+static uint32_t place_of(const char *tenant) {
+    uint32_t place = 0;
+    while (strcmp(tenants[place], tenant) != 0) place++;
+    return place;
+}
+
 static void share_out(uint32_t slots, uint32_t staged) {
     set(slots, slots, 1);
     options->staged = staged;
     options->queue.fair = true;
     options->health.misses = 1000000;
+    options->queue.weights = given_weights;
+    options->queue.weights_count = given_count;
     open_warm();
     tenants_count = some(2, MOST_TENANTS);
     memset(runs, 0, sizeof runs);
@@ -185,6 +201,28 @@ START_TEST(tenants_that_always_want_more_get_equal_run_time_within_a_tenth) {
         check_shares();
         close_stage();
     }
+}
+END_TEST
+
+/* As B1 of the battery asks: three parts for one tenant, one for the other. */
+START_TEST(weights_of_three_to_one_are_kept_within_five_percent) {
+    static const struct tenant_weight weights[] = {{"a", 3}, {"nobody", 7}};
+    dice = chance_open();
+    for (int round = 0; round < 20; round++) {
+        weigh_tenants(weights, 2);
+        share_out(some(1, STAGE_SLOTS), chance_percent(&dice, 50) ? 0 : 1);
+        uint64_t others_ns = 0;
+        for (uint32_t i = 0; i < tenants_count; i++)
+            if (strcmp(tenants[i], "a") != 0) others_ns += served_ns[i];
+        uint64_t mine_ns = served_ns[place_of("a")];
+        double parts = (double)mine_ns * (tenants_count - 1) / (double)others_ns;
+        if (parts <= 2.85 || parts >= 3.15)
+            printf("%.3f parts, %u tenants, %u slots, %u staged\n", parts, tenants_count,
+                   options->slots_max, options->staged);
+        require(parts > 2.85 && parts < 3.15);
+        close_stage();
+    }
+    weigh_tenants(NULL, 0);
 }
 END_TEST
 
@@ -227,5 +265,6 @@ SUITE("core/orchestrator and its order", 120,
       nothing_that_comes_later_than_the_bound_of_ageing_overtakes,
       the_bound_of_ageing_holds_for_what_is_staged,
       tenants_that_always_want_more_get_equal_run_time_within_a_tenth,
+      weights_of_three_to_one_are_kept_within_five_percent,
       without_fairness_who_brings_more_work_gets_more,
       with_fairness_one_request_does_not_wait_for_another_tenants_thousand)

@@ -216,14 +216,33 @@ START_TEST(a_probe_that_fails_opens_it_again) {
 }
 END_TEST
 
-START_TEST(a_probe_that_is_cancelled_gives_its_place_back) {
+START_TEST(a_probe_that_is_cancelled_keeps_its_place_until_the_worker_is_free) {
     open_breaker(4);
     break_circuit();
     pass(5 * CLOCK_S);
     uint64_t first = submit();
     submit();
     cancel(first);
+    ck_assert_uint_eq(submit_as(PRIORITY_NORMAL), 0); /* two run at the worker as ever */
+    ck_assert_uint_eq(A->has_count, 2);
+    say_error(A, first, WORKER_SAID_CANCELLED, "");
     ck_assert_uint_ne(submit_as(PRIORITY_NORMAL), 0);
+    ck_assert_uint_eq(A->has_count, 2);
+    ck_assert_int_eq(pool()->breaker.state, BREAKER_HALF_OPEN);
+    close_stage();
+}
+END_TEST
+
+START_TEST(a_cancelled_probe_gives_its_place_back_with_its_worker) {
+    open_breaker(4);
+    break_circuit();
+    pass(5 * CLOCK_S);
+    uint64_t first = submit(), second = submit();
+    cancel(first);
+    cancel(second);
+    ck_assert_uint_eq(pool()->breaker.probing, 2);
+    leave(A, EXIT_OTHER_SIGNAL, SIGKILL);
+    ck_assert_uint_eq(pool()->breaker.probing, 0);
     ck_assert_int_eq(pool()->breaker.state, BREAKER_HALF_OPEN);
     close_stage();
 }
@@ -393,7 +412,8 @@ SUITE("core/orchestrator and its policies", 30,
       a_class_raised_while_it_runs_counts_after_a_crash, whatever_ends_the_run_ends_it_for_all,
       an_open_breaker_answers_who_waits_and_refuses_who_comes,
       a_half_open_breaker_lets_exactly_its_probes_through, a_probe_that_fails_opens_it_again,
-      a_probe_that_is_cancelled_gives_its_place_back, what_clients_do_wrong_opens_nothing,
+      a_probe_that_is_cancelled_keeps_its_place_until_the_worker_is_free,
+      a_cancelled_probe_gives_its_place_back_with_its_worker, what_clients_do_wrong_opens_nothing,
       crashes_open_it_and_nothing_is_retried,
       who_comes_when_the_open_time_is_over_is_let_in_by_a_loop_that_is_late,
       what_cannot_be_met_is_refused_at_the_gate, what_others_share_with_is_refused_by_the_loop,

@@ -1,6 +1,7 @@
 /* orchestrator: two million random events against pools with random options, and after each everything still
  * adds up. The promises are in tests/core/stage.h; here are only the dice. */
-#include "tests/core/stage.h"
+#include "core/question.h"
+#include "tests/core/random_reloads.h"
 #include "tests/support/suite.h"
 
 #define ROUNDS        200
@@ -14,14 +15,14 @@
 
 static struct chance dice;
 /* Of this round. The ills are per mille. */
-static uint32_t tenants, arrivals_percent, load_ills, work_ills, abandon_ills;
+static uint32_t tenants, arrivals_percent, load_ills, work_ills, abandon_ills, reload_percent;
 
 /* What has happened, so that a round in which nothing did cannot pass for a good one. */
 static uint64_t events, submitted, refused, by_outcome[OUTCOME_COUNT], refused_as[OUTCOME_COUNT],
     reasons_seen[REASON_COUNT];
 static struct {
     uint64_t staged_back, kept, batches, batched, joined, opened, evictions, recycled, shed, checks,
-        staged;
+        staged, looks;
 } seen;
 
 /* --- the pools of a round ------------------------------------------------------------------------------ */
@@ -34,7 +35,12 @@ static uint32_t some(uint32_t least, uint32_t most) {
     return least + chance_below(&dice, most - least + 1);
 }
 
+#include "tests/core/random_workers.h"
+
 static void random_queue(struct pool_options *options) {
+    static const struct tenant_weight weights[] = {{"a", 3}, {"b", 2}, {"c", 100}};
+    options->queue.weights = weights;
+    options->queue.weights_count = some(0, 3);
     options->queue.capacity = some(1, 40);
     options->queue.reserve = some(0, 4);
     options->queue.aging_ns = chance_percent(&dice, 50) ? 0 : some_ns(CLOCK_MS, 5 * CLOCK_S);
@@ -64,6 +70,7 @@ static struct pool_options random_pool(const char *name) {
     options.slots_max = some(1, STAGE_SLOTS);
     options.slots_min = some(0, options.slots_max);
     options.inflight = chance_percent(&dice, 50) ? 1 : some(1, STAGE_INFLIGHT);
+    options.pick = (enum pick_policy)chance_below(&dice, 3);
     options.staged = chance_percent(&dice, 30) ? 0 : some(0, 16);
     options.scale.policy = (enum scale_policy)chance_below(&dice, 3);
     options.timeouts.load_ns = some_ns(CLOCK_S, 20 * CLOCK_S);
@@ -76,21 +83,34 @@ static struct pool_options random_pool(const char *name) {
     return options;
 }
 
-static void random_cast(void) {
-    for (uint32_t i = 0; i < stage.pools_count; i++) {
-        for (uint32_t j = 0; j < stage.options[i].slots_max; j++) {
-            struct actor *actor = &stage.actors[i][j];
-            actor->slow = chance_percent(&dice, 40);
-            actor->checks = chance_percent(&dice, 60);
-            actor->max_batch = some(1, stage.options[i].queue.batch_max);
-        }
+static void random_cast(uint32_t place) {
+    for (uint32_t i = 0; i < stage.options[place].slots_max; i++) {
+        struct actor *actor = &stage.actors[place][i];
+        actor->slow = chance_percent(&dice, 40);
+        actor->checks = chance_percent(&dice, 60);
+        actor->max_batch = some(1, stage.options[place].queue.batch_max);
     }
 }
 
+/* Sometimes more than a pool can take up while it runs. */
+static void random_change(struct pool_options *options) {
+    const struct pool_options other = random_pool(options->name);
+    uint32_t batch_max = options->queue.batch_max, capacity = options->queue.capacity;
+    options->timeouts = other.timeouts;
+    options->health = other.health;
+    options->breaker = other.breaker;
+    options->recycle = other.recycle;
+    options->scale = other.scale;
+    options->pick = other.pick;
+    options->slots_min = some(0, options->slots_max);
+    if (chance_percent(&dice, 50)) options->queue = other.queue;
+    if (options->queue.capacity > capacity) options->queue.capacity = capacity;
+    options->queue.batch_max = batch_max;
+}
+
 static void open_round(void) {
-    static const char *const names[STAGE_POOLS] = {"one", "two", "three"};
     uint32_t pools = some(2, STAGE_POOLS);
-    for (uint32_t i = 0; i < pools; i++) stage.options[i] = random_pool(names[i]);
+    for (uint32_t i = 0; i < pools; i++) stage.options[i] = random_pool(reload_names[i]);
     tenants = chance_percent(&dice, 50) ? some(1, 3) : some(1, TENANTS);
     arrivals_percent = some(15, 50);
     load_ills = chance_percent(&dice, 50) ? some(0, 5) : some(0, 100);
@@ -98,9 +118,26 @@ static void open_round(void) {
     abandon_ills = chance_percent(&dice, 90) ? 0 : 100;
     stage.memory_limit_bytes =
         chance_percent(&dice, 50) ? 0 : some_ns(WORKER_BYTES, 9 * WORKER_BYTES);
+    reload_percent = chance_percent(&dice, 50) ? 0 : some(1, 20);
     stage_open(pools, chance_next(&dice));
-    random_cast();
+    for (uint32_t i = 0; i < pools; i++) random_cast(i);
+    reloads_open(pools);
     settle();
+}
+
+static void add_totals(uint32_t number, const struct pool *pool) {
+    for (uint32_t i = 0; i < REASON_COUNT; i++)
+        reasons_seen[i] += pool->totals.restarts_by_reason[i];
+    seen.staged_back += pool->totals.staged_back;
+    seen.batches += pool->totals.batches;
+    seen.batched += pool->totals.batched;
+    seen.joined += pool->dedup.joined;
+    seen.opened += pool->breaker.opened;
+    seen.evictions += pool->totals.evictions;
+    seen.recycled += pool->totals.recycled;
+    seen.shed += pool->totals.shed;
+    for (uint32_t i = 0; i < pool->slots_count; i++)
+        seen.checks += stage.actors[number][i].deep_checks;
 }
 
 /* --- what clients do ---------------------------------------------------------------------------------- */
@@ -109,7 +146,7 @@ static void random_arrival(void) {
     static const char *const names[TENANTS] = {"",  "a", "b", "c", "d", "e", "f", "g", "h", "i",
                                                "j", "k", "l", "m", "n", "o", "p", "q", "r", "s"};
     static const char *const contents[CONTENTS] = {"w", "x", "y", "z"};
-    struct offer offer = {.pool = chance_below(&dice, stage.pools_count),
+    struct offer offer = {.pool = some_place(&dice),
                           .priority = (enum priority)chance_below(&dice, PRIORITY_COUNT),
                           .tenant = names[chance_below(&dice, tenants)],
                           .batch_key = names[chance_below(&dice, BATCH_KEYS)]};
@@ -129,7 +166,7 @@ static void random_cancel(void) {
     if (stage.ids == 0) return;
     uint32_t recent = stage.ids < 60 ? (uint32_t)stage.ids : 60;
     uint64_t id = stage.ids - chance_below(&dice, recent);
-    uint32_t pool = chance_below(&dice, stage.pools_count);
+    uint32_t pool = some_place(&dice);
     events++;
     cancel_in(pool, id, chance_percent(&dice, 50) ? CANCEL_ASKED : CANCEL_CLIENT_GONE);
 }
@@ -139,12 +176,12 @@ static void random_cancel(void) {
 static void random_wish(void) {
     static const enum wish others[] = {WISH_PAUSE, WISH_DRAIN, WISH_UNLOAD};
     enum wish wish = chance_percent(&dice, 80) ? WISH_RUN : others[chance_below(&dice, 3)];
-    wish_for(chance_below(&dice, stage.pools_count), wish);
+    wish_for(some_place(&dice), wish);
 }
 
 static void random_scale(void) {
     handle(&(struct event){.kind = EVENT_SCALE,
-                           .pool = chance_below(&dice, stage.pools_count),
+                           .pool = some_place(&dice),
                            .slots_min = some(0, STAGE_SLOTS),
                            .slots_max = some(0, 2 * STAGE_SLOTS)});
 }
@@ -156,153 +193,33 @@ static void random_memory(void) {
           chance_percent(&dice, 90) ? -1.0 : 50.0);
 }
 
+static void on_looked(struct question *question) {
+    seen.looks += question->outcome == OK;
+}
+
+/* Whoever is live is found, whatever becomes of the pools. */
+static void random_look(void) {
+    struct look look = {.question.answered = on_looked};
+    uint32_t recent = stage.ids < 60 ? (uint32_t)stage.ids : 60;
+    if (stage.ids == 0) return;
+    look.id = stage.ids - chance_below(&dice, recent);
+    bool live = ending(look.id)->done == 0;
+    handle(&(struct event){.kind = EVENT_QUESTION, .question = &look.question});
+    require((look.question.outcome == OK) == live);
+    require(!live || look.state != LOOK_DONE);
+}
+
 static void random_outside(void) {
     uint32_t roll = chance_below(&dice, 100);
     events++;
+    random_look();
+    hold_or_let_go(&dice);
     if (roll < 50)
         random_wish();
     else if (roll < 70)
         random_scale();
     else
         random_memory();
-}
-
-/* --- what workers do ----------------------------------------------------------------------------------- */
-
-static void random_exit(struct actor *actor) {
-    static const enum exit_kind kinds[] = {EXIT_STATUS, EXIT_CRASH_SIGNAL, EXIT_OTHER_SIGNAL};
-    bool abandoned = chance_below(&dice, 1000) < abandon_ills;
-    leave(actor, abandoned ? EXIT_ABANDONED : kinds[chance_below(&dice, 3)], (int)some(1, 30));
-}
-
-static bool is_ill(uint32_t ills) {
-    return chance_below(&dice, 1000) < ills;
-}
-
-static void step_start(struct actor *actor) {
-    if (is_ill(load_ills))
-        leave(actor, EXIT_NEVER_STARTED, 0);
-    else
-        come(actor);
-}
-
-static void step_load(struct actor *actor) {
-    uint32_t roll = chance_below(&dice, 100);
-    if (is_ill(load_ills))
-        fail_to_load(actor, "cannot load");
-    else if (is_ill(load_ills))
-        random_exit(actor);
-    else if (is_ill(load_ills / 2))
-        break_protocol(actor);
-    else if (!actor->greeted && roll < 90)
-        greet(actor);
-    else
-        become_ready(actor);
-}
-
-/* One that it has begun; a slow one may have to begin first. */
-static uint64_t random_begun(struct actor *actor) {
-    if (count_begun(actor) == 0) begin(actor);
-    uint32_t i = chance_below(&dice, actor->has_count);
-    while (!actor->has[i].begun) i = (i + 1) % actor->has_count;
-    return actor->has[i].id;
-}
-
-static void step_work(struct actor *actor) {
-    uint32_t roll = chance_below(&dice, 1000);
-    if (actor->slow && roll < 350) { /* at times before its reply to the last is seen */
-        begin(actor);
-        return;
-    }
-    uint64_t id = random_begun(actor);
-    if (is_ill(work_ills))
-        say_error(actor, id, (enum transport_error)chance_below(&dice, 4), "an error");
-    else if (is_ill(work_ills / 2))
-        random_exit(actor);
-    else if (is_ill(work_ills / 10))
-        break_protocol(actor);
-    else if (is_ill(work_ills / 20))
-        reply(actor, id + STAGE_REQUESTS); /* which nobody ever had */
-    else if (roll < 900)
-        reply(actor, id);
-    else
-        pong(actor); /* the right answer, or one too many */
-}
-
-/* Condemned or told to end: it may still have something to say, and it may take its time. */
-static void step_end(struct actor *actor) {
-    uint32_t roll = chance_below(&dice, 100);
-    if (roll < 10)
-        reply(actor, actor->has_count > 0 ? actor->has[0].id : 1);
-    else if (roll < 15)
-        say_error(actor, 1, WORKER_SAID_FAILED, "too late");
-    else if (roll < 20)
-        break_protocol(actor);
-    else if (roll < 25)
-        become_ready(actor);
-    else if (roll < 30)
-        say_checked(actor, "too late");
-    else if (actor->killed)
-        die(actor);
-    else if (actor->termed ? roll < 60 : actor->shut_down && roll < 80)
-        leave(actor, EXIT_STATUS, 0);
-}
-
-static void step_check(struct actor *actor) {
-    uint32_t roll = chance_below(&dice, 100);
-    if (roll < 10)
-        say_checked(actor, "it is unsound");
-    else if (roll < 90)
-        say_checked(actor, "");
-    else if (roll < 92)
-        random_exit(actor);
-    else
-        pong(actor);
-}
-
-static void step_actor(struct actor *actor) {
-    bool ending = !worker_state_can_serve(state_of(actor)) && state_of(actor) != WORKER_SPAWNING &&
-                  state_of(actor) != WORKER_LOADING;
-    if (ending)
-        step_end(actor);
-    else if (!actor->came && !actor->ready)
-        step_start(actor);
-    else if (!actor->ready)
-        step_load(actor);
-    else if (actor->checking)
-        step_check(actor);
-    else if (actor->has_count > 0)
-        step_work(actor);
-    else if (chance_percent(&dice, 10))
-        say_measured(actor, some_ns(0, 3 * WORKER_BYTES));
-    else if (is_ill(work_ills))
-        random_exit(actor);
-    else
-        pong(actor);
-}
-
-/* One that runs; NULL: none does. */
-static struct actor *some_actor(void) {
-    uint32_t pool = chance_below(&dice, stage.pools_count), slot = chance_below(&dice, STAGE_SLOTS);
-    for (uint32_t i = 0; i < stage.pools_count * STAGE_SLOTS; i++) {
-        struct actor *actor = &stage.actors[pool][slot];
-        if (actor->running) return actor;
-        slot = (slot + 1) % STAGE_SLOTS;
-        if (slot == 0) pool = (pool + 1) % stage.pools_count;
-    }
-    return NULL;
-}
-
-static void random_actor(void) {
-    struct actor *actor = some_actor();
-    if (actor == NULL) return;
-    actor->start_outcome = is_ill(load_ills / 4) ? MEMORY_EXHAUSTED : OK;
-    actor->send_outcome = chance_percent(&dice, 2) ? MEMORY_EXHAUSTED : OK;
-    actor->full = chance_percent(&dice, 5);
-    step_actor(actor);
-    events++;
-    seen.staged += stage_pool(actor->pool)->staged > 0;
-    seen.kept += count_kept(actor) > 0;
 }
 
 /* --- time ---------------------------------------------------------------------------------------------- */
@@ -339,7 +256,10 @@ static void random_step(void) {
     stage.held = chance_percent(&dice, 20);
     for (uint32_t i = stage.held ? some(2, 6) : 1; i > 0; i--) random_event();
     stage.held = false;
+    if (!stage.orchestrator.draining && chance_below(&dice, 1000) < reload_percent)
+        random_reload(&dice, random_pool, random_change, random_cast);
     settle();
+    let_go_of_all(add_totals);
     if (chance_percent(&dice, 20)) random_time();
 }
 
@@ -353,31 +273,17 @@ static void drain_round(void) {
         random_step();
         if (stage.now_ns > until_ns)
             for (uint32_t pool = 0; pool < stage.pools_count; pool++)
-                require(stage_pool(pool)->queue.live == 0);
+                require(stage_pool(pool) == NULL || stage_pool(pool)->queue.live == 0);
     }
-}
-
-static void add_totals(uint32_t number, const struct pool *pool) {
-    seen.staged_back += pool->totals.staged_back;
-    seen.batches += pool->totals.batches;
-    seen.batched += pool->totals.batched;
-    seen.joined += pool->dedup.joined;
-    seen.opened += pool->breaker.opened;
-    seen.evictions += pool->totals.evictions;
-    seen.recycled += pool->totals.recycled;
-    seen.shed += pool->totals.shed;
-    for (uint32_t i = 0; i < pool->options->slots_max; i++)
-        seen.checks += stage.actors[number][i].deep_checks;
 }
 
 static void close_round(void) {
     for (uint32_t i = 0; i < stage.pools_count; i++) {
         const struct pool *pool = stage_pool(i);
+        if (pool == NULL) continue;
         ck_assert(pool_empty(pool));
         ck_assert_uint_eq(pool->queue.live, 0);
         ck_assert_uint_eq(pool->admission.permits, 0);
-        for (uint32_t j = 0; j < REASON_COUNT; j++)
-            reasons_seen[j] += pool->totals.restarts_by_reason[j];
         add_totals(i, pool);
     }
     ck_assert_uint_eq(stage.orchestrator.governor.guards, 0);
@@ -387,6 +293,7 @@ static void close_round(void) {
         by_outcome[ending(id)->outcome]++;
     }
     stage_close();
+    reloads_close();
 }
 
 static void assert_outcomes(void) {
@@ -441,6 +348,13 @@ static void assert_seen(void) {
     PRINT_SEEN(recycled);
     PRINT_SEEN(shed);
     PRINT_SEEN(checks);
+    PRINT_SEEN(looks);
+    printf("pools: %llu tuned, %llu replaced, %llu removed, %llu added, %llu gone\n",
+           (unsigned long long)reloads.tuned, (unsigned long long)reloads.replaced,
+           (unsigned long long)reloads.removed, (unsigned long long)reloads.added,
+           (unsigned long long)reloads.left);
+    ck_assert(reloads.tuned > 100 && reloads.replaced > 100 && reloads.removed > 100);
+    ck_assert(reloads.added > 100 && reloads.left > 100);
     ck_assert_uint_gt(seen.batched, seen.batches);
 }
 

@@ -1,30 +1,14 @@
 /* Failing the n-th allocation: each constructor says MEMORY_EXHAUSTED, leaves nothing behind, and succeeds
  * once there is enough; and a pool that lives through it answers every request all the same. The sources
  * that allocate are compiled in here with an allocator that can run dry. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/core/dry_allocator.h"
 
-static void *rationed_malloc(size_t bytes);
-static void *rationed_calloc(size_t count, size_t bytes);
-static void *rationed_realloc(void *block, size_t bytes);
-static void rationed_free(void *block);
-static char *rationed_strdup(const char *text);
-static int rationed_vasprintf(char **out, const char *format, va_list arguments);
-
-#define malloc    rationed_malloc
-#define calloc    rationed_calloc
-#define realloc   rationed_realloc
-#define free      rationed_free
-#define strdup    rationed_strdup
-#define vasprintf rationed_vasprintf
 #include "core/base/body.c"
 #include "core/base/channel.c"
 #include "core/base/heap.c"
 #include "core/base/names.c"
 #include "core/base/request.c"
+#include "core/burial.c"
 #include "core/policy/dedup.c"
 #include "core/policy/quarantine.c"
 #include "core/policy/queue_groups.c"
@@ -39,12 +23,7 @@ static int rationed_vasprintf(char **out, const char *format, va_list arguments)
 #define earlier earlier_moment /* slot.c has one, too */
 #include "core/orchestrator.c"
 #undef earlier
-#undef malloc
-#undef calloc
-#undef realloc
-#undef free
-#undef strdup
-#undef vasprintf
+#include "tests/core/dry_allocator.h"
 
 /* The pool loop may run dry, the front end and the workers do not. */
 static void handle_rationed(struct orchestrator *orchestrator, const struct event *event,
@@ -56,50 +35,6 @@ static uint64_t settle_rationed(struct orchestrator *orchestrator, uint64_t now_
 #undef orchestrator_handle
 #undef orchestrator_settle
 #include "tests/support/suite.h"
-
-#define NEVER_DRY 1000000
-
-static int ration = NEVER_DRY; /* allocations that still succeed */
-static bool once;              /* only one fails then */
-static long blocks;            /* allocated and not yet freed */
-
-static bool use_ration(void) {
-    if (ration == 0) {
-        if (once) ration = NEVER_DRY;
-        return false;
-    }
-    ration--;
-    blocks++;
-    return true;
-}
-
-static void *rationed_malloc(size_t bytes) {
-    return use_ration() ? malloc(bytes) : NULL;
-}
-
-static void *rationed_calloc(size_t count, size_t bytes) {
-    return use_ration() ? calloc(count, bytes) : NULL;
-}
-
-static void *rationed_realloc(void *block, size_t bytes) {
-    if (!use_ration()) return NULL;
-    blocks -= block != NULL;
-    return realloc(block, bytes);
-}
-
-static void rationed_free(void *block) {
-    blocks -= block != NULL;
-    free(block);
-}
-
-static char *rationed_strdup(const char *text) {
-    return use_ration() ? strdup(text) : NULL;
-}
-
-__attribute__((format(printf, 2, 0))) static int rationed_vasprintf(char **out, const char *format,
-                                                                    va_list arguments) {
-    return use_ration() ? vasprintf(out, format, arguments) : -1;
-}
 
 /* Makes the thing and, when that succeeded, ends it again. */
 typedef enum outcome make_fn(void);

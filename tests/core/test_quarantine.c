@@ -74,6 +74,7 @@ static struct request *make_request(uint64_t body_bytes) {
                                         .metadata_count = 2};
     struct request *request;
     ck_assert_int_eq(request_create(&request, &texts), OK);
+    request->id = quarantine.numbers + 1;
     request->pool = 3;
     request->priority = PRIORITY_LOW;
     request->digest[0] = 11;

@@ -35,7 +35,6 @@ START_TEST(without_batches_everybody_is_ripe_and_alone) {
     struct request *first = add_key("k");
     add_key("k");
     ck_assert_ptr_eq(ripe(&ripe_ns), first);
-    ck_assert_uint_eq(request_queue_mates(&queue, first), 1);
     ck_assert_uint_eq(request_queue_batch(&queue, first, out, 4), 1);
     ck_assert_ptr_eq(out[0], first);
     close_queue();
@@ -50,7 +49,6 @@ START_TEST(mates_have_the_same_key_and_come_by_class_and_arrival) {
     add_key("");
     add_key("other");
     struct request *high = add_keyed("k", PRIORITY_HIGH, CLOCK_NEVER);
-    ck_assert_uint_eq(request_queue_mates(&queue, low), 4);
     ck_assert_uint_eq(request_queue_batch(&queue, second, out, 8), 4);
     struct request *const order[] = {second, high, first, low};
     for (int i = 0; i < 4; i++) ck_assert_ptr_eq(out[i], order[i]);
@@ -72,8 +70,6 @@ START_TEST(who_must_go_alone_has_no_mates_and_is_ripe_at_once) {
     request_queue_take(&queue, second, now_ns);
     second->solo = true;
     request_queue_return(&queue, second, now_ns);
-    ck_assert_uint_eq(request_queue_mates(&queue, first), 1);
-    ck_assert_uint_eq(request_queue_mates(&queue, second), 1);
     ck_assert_uint_eq(request_queue_batch(&queue, second, out, 4), 1);
     ck_assert_uint_eq(request_queue_batch(&queue, first, out, 4), 1);
     ck_assert_ptr_eq(request_queue_first(&queue, now_ns), first);
@@ -159,9 +155,43 @@ START_TEST(a_group_lives_as_long_as_its_requests) {
     request_queue_finish(&queue, two, 0, now_ns);
     ck_assert_uint_eq(queue.groups->live_count, 1);
     request_queue_return(&queue, one, now_ns);
-    ck_assert_uint_eq(request_queue_mates(&queue, one), 1);
     request_queue_finish(&queue, one, 0, now_ns);
     ck_assert_uint_eq(queue.groups->live_count, 0);
+    close_queue();
+}
+END_TEST
+
+START_TEST(of_full_groups_the_one_with_the_best_request_goes_first) {
+    uint64_t ripe_ns;
+    open_batches(2);
+    for (int i = 0; i < 2; i++) add_keyed("low", PRIORITY_LOW, CLOCK_NEVER);
+    for (int i = 0; i < 2; i++) add_keyed("batch", PRIORITY_BATCH, CLOCK_NEVER);
+    struct request *high = add_keyed("high", PRIORITY_HIGH, CLOCK_NEVER);
+    add_keyed("high", PRIORITY_NORMAL, CLOCK_NEVER);
+    add_keyed("unripe", PRIORITY_CRITICAL, CLOCK_NEVER);
+    ck_assert_ptr_eq(ripe(&ripe_ns), high);
+    request_queue_take(&queue, high, now_ns); /* and what is left of its group is not full */
+    struct request *low = ripe(&ripe_ns);
+    ck_assert_str_eq(low->batch_key, "low");
+    close_queue();
+}
+END_TEST
+
+START_TEST(of_groups_that_have_waited_long_enough_the_best_goes_first) {
+    uint64_t ripe_ns;
+    open_batches(8);
+    add_keyed("low", PRIORITY_LOW, CLOCK_NEVER);
+    now_ns++;
+    struct request *high = add_keyed("high", PRIORITY_HIGH, CLOCK_NEVER);
+    now_ns += DELAY_NS;
+    add_keyed("unripe", PRIORITY_CRITICAL, CLOCK_NEVER);
+    ck_assert_ptr_eq(ripe(&ripe_ns), high);
+    request_queue_take(&queue, high, now_ns);
+    struct request *late = add_keyed("high", PRIORITY_HIGH, CLOCK_NEVER);
+    ck_assert_str_eq(ripe(&ripe_ns)->batch_key, "low"); /* that key's delay begins anew */
+    now_ns += DELAY_NS;
+    request_queue_take(&queue, request_queue_first(&queue, now_ns), now_ns);
+    ck_assert_ptr_eq(ripe(&ripe_ns), late);
     close_queue();
 }
 END_TEST
@@ -170,4 +200,6 @@ SUITE("core/queue_groups", 60, without_batches_everybody_is_ripe_and_alone,
       mates_have_the_same_key_and_come_by_class_and_arrival,
       who_must_go_alone_has_no_mates_and_is_ripe_at_once, a_full_group_is_ripe,
       a_group_is_ripe_when_its_oldest_has_waited_long_enough, a_near_deadline_makes_a_group_ripe,
-      the_first_of_all_goes_when_its_own_group_is_ripe, a_group_lives_as_long_as_its_requests)
+      the_first_of_all_goes_when_its_own_group_is_ripe, a_group_lives_as_long_as_its_requests,
+      of_full_groups_the_one_with_the_best_request_goes_first,
+      of_groups_that_have_waited_long_enough_the_best_goes_first)

@@ -1,63 +1,17 @@
 /* request_queue: failing the n-th allocation leaves no trace. The sources are compiled in here with an
  * allocator that can run dry. */
-#include <stddef.h>
-#include <stdlib.h>
+#include "tests/core/dry_allocator.h"
 
-static void *rationed_malloc(size_t bytes);
-static void *rationed_calloc(size_t count, size_t bytes);
-static void *rationed_realloc(void *block, size_t bytes);
-static void rationed_free(void *block);
-
-#define malloc  rationed_malloc
-#define calloc  rationed_calloc
-#define realloc rationed_realloc
-#define free    rationed_free
 #include "core/base/heap.c"
 #include "core/base/names.c"
 #include "core/policy/queue_groups.c"
 #include "core/policy/queue_order.c"
 #include "core/policy/request_queue.c"
 #include "core/policy/tenants.c"
-#undef malloc
-#undef calloc
-#undef realloc
-#undef free
+#include "tests/core/dry_allocator.h"
 
 #include "tests/core/queue_stage.h"
 #include "tests/support/suite.h"
-
-#include <stdio.h>
-
-#define NEVER_DRY 1000000
-
-static int ration;  /* allocations that still succeed */
-static long blocks; /* allocated and not yet freed */
-
-static bool use_ration(void) {
-    if (ration == 0) return false;
-    ration--;
-    blocks++;
-    return true;
-}
-
-static void *rationed_malloc(size_t bytes) {
-    return use_ration() ? malloc(bytes) : NULL;
-}
-
-static void *rationed_calloc(size_t count, size_t bytes) {
-    return use_ration() ? calloc(count, bytes) : NULL;
-}
-
-static void *rationed_realloc(void *block, size_t bytes) {
-    if (!use_ration()) return NULL;
-    blocks -= block != NULL;
-    return realloc(block, bytes);
-}
-
-static void rationed_free(void *block) {
-    blocks -= block != NULL;
-    free(block);
-}
 
 static int allocations_of_init(uint32_t batch_max) {
     const struct queue_options options = {.room = 100, .fair = true, .batch_max = batch_max};

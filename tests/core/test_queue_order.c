@@ -14,6 +14,10 @@ static void name_tenants(void) {
 
 /* --- ageing ----------------------------------------------------------------------------------------------- */
 
+static void tune(uint64_t aging_ns, bool fair) {
+    request_queue_tune(&queue, &(struct queue_options){.aging_ns = aging_ns, .fair = fair});
+}
+
 START_TEST(each_full_second_of_waiting_promotes_one_class) {
     open_queue();
     const struct request *request = add(PRIORITY_BATCH);
@@ -69,15 +73,15 @@ START_TEST(other_numbers_count_from_the_beginning_of_the_wait) {
     const struct request *second = add_for("b", PRIORITY_LOW);
     request_queue_first(&queue, now_ns);
     ck_assert_int_eq(first->effective, PRIORITY_HIGH);
-    request_queue_tune(&queue, 2 * CLOCK_S, false);
+    tune(2 * CLOCK_S, false);
     request_queue_first(&queue, now_ns);
     ck_assert_int_eq(first->effective, PRIORITY_NORMAL);
     ck_assert_int_eq(second->effective, PRIORITY_LOW);
     ck_assert_uint_eq(request_queue_place(&queue, second), 1);
-    request_queue_tune(&queue, 0, true);
+    tune(0, true);
     request_queue_first(&queue, now_ns);
     ck_assert_int_eq(first->effective, PRIORITY_LOW);
-    request_queue_tune(&queue, 0, false);
+    tune(0, false);
     ck_assert_uint_eq(request_queue_place(&queue, second), 2); /* of everybody's line */
     ck_assert_uint_eq(queue.by_effective[PRIORITY_LOW], 2);
     ck_assert_uint_eq(queue.tenants_live, 2);
@@ -133,7 +137,7 @@ static void run_window(int tenants, const uint64_t *run_ns, const int *demand, i
     uint64_t end_ns[16] = {0}, took_ns[16] = {0}, total_ns = 0;
     memset(served_ns, 0, (size_t)tenants * sizeof *served_ns);
     open_queue();
-    request_queue_tune(&queue, 0, true);
+    tune(0, true);
     for (int i = 0; i < tenants; i++)
         for (int j = 0; j < demand[i]; j++) add_for(names[i], PRIORITY_NORMAL);
     while (total_ns < window_ns) {
@@ -299,7 +303,7 @@ END_TEST
 START_TEST(with_fair_off_arrival_decides_and_tenants_are_still_counted) {
     struct tenant_facts facts[4];
     open_queue();
-    request_queue_tune(&queue, CLOCK_S, false);
+    tune(CLOCK_S, false);
     for (int i = 0; i < 10; i++) add_for(i < 8 ? "a" : "b", PRIORITY_NORMAL);
     ck_assert_uint_eq(request_queue_place(&queue, &requests[9]), 10);
     for (int i = 0; i < 9; i++) ck_assert_ptr_eq(take_first(), &requests[i]);
@@ -400,8 +404,42 @@ START_TEST(ahead_counts_better_classes_and_the_turns_of_others) {
     ck_assert_uint_eq(request_queue_ahead(&queue, "c", PRIORITY_NORMAL), 3 + 2);
     ck_assert_uint_eq(request_queue_ahead(&queue, "b", PRIORITY_NORMAL), 3 + 2 + 3);
     ck_assert_uint_eq(request_queue_ahead(&queue, "a", PRIORITY_NORMAL), 15); /* no more wait */
-    request_queue_tune(&queue, CLOCK_S, false);
+    tune(CLOCK_S, false);
     ck_assert_uint_eq(request_queue_ahead(&queue, "c", PRIORITY_NORMAL), 15);
+    close_queue();
+}
+END_TEST
+
+START_TEST(a_newcomer_waits_for_less_of_others_the_more_it_weighs) {
+    static const struct tenant_weight weights[] = {{"heavy", 4}, {"two", 2}};
+    open_queue_with(&(struct queue_options){
+        .room = STAGE_ROOM, .fair = true, .batch_max = 1, .weights = weights, .weights_count = 2});
+    for (int i = 0; i < 100; i++) add_for("two", PRIORITY_NORMAL);
+    for (int i = 0; i < 10; i++) add_for("heavy", PRIORITY_NORMAL);
+    ck_assert_uint_eq(request_queue_ahead(&queue, "heavy", PRIORITY_NORMAL), 10 + 6);
+    ck_assert_uint_eq(request_queue_ahead(&queue, "light", PRIORITY_NORMAL), 6);
+    close_queue();
+}
+END_TEST
+
+/* Runs of one length: turns, counted. */
+START_TEST(other_weights_hold_for_all_who_are_known) {
+    static const struct tenant_weight weights[] = {{"a", 3}};
+    int of_a = 0;
+    open_queue();
+    for (int i = 0; i < 2000; i++) add_for(i % 2 ? "a" : "b", PRIORITY_NORMAL);
+    for (int i = 0; i < 100; i++) of_a += serve_first(CLOCK_MS)->tenant[0] == 'a';
+    ck_assert_int_eq(of_a, 50);
+    const struct queue_options heavier = {
+        .aging_ns = queue.options.aging_ns, .fair = true, .weights = weights, .weights_count = 1};
+    request_queue_tune(&queue, &heavier);
+    for (int i = 0; i < 400; i++) of_a += serve_first(CLOCK_MS)->tenant[0] == 'a';
+    ck_assert_int_ge(of_a, 50 + 299);
+    ck_assert_int_le(of_a, 50 + 301);
+    tune(queue.options.aging_ns, true);
+    for (int i = 0; i < 100; i++) of_a += serve_first(CLOCK_MS)->tenant[0] == 'a';
+    ck_assert_int_ge(of_a, 350 + 49);
+    ck_assert_int_le(of_a, 350 + 51);
     close_queue();
 }
 END_TEST
@@ -419,4 +457,6 @@ SUITE("core/queue_order", 60, each_full_second_of_waiting_promotes_one_class,
       with_fair_off_arrival_decides_and_tenants_are_still_counted,
       shares_add_up_and_halve_every_ten_seconds, the_tenants_with_the_most_are_listed_first,
       no_more_tenants_are_remembered_than_agreed, names_are_cut_and_hold_any_byte,
-      ahead_counts_better_classes_and_the_turns_of_others)
+      ahead_counts_better_classes_and_the_turns_of_others,
+      a_newcomer_waits_for_less_of_others_the_more_it_weighs,
+      other_weights_hold_for_all_who_are_known)

@@ -320,9 +320,12 @@ static void require_same_facts(void) {
 
 static void require_same_place(int i) {
     uint64_t place = known[i].state == REQUEST_QUEUED;
-    for (int j = 0; place > 0 && j < LIVE; j++)
+    for (int j = 0; place > 0 && j < LIVE; j++) {
+        bool sooner =
+            queue.newest_first ? known[j].rank > known[i].rank : known[j].rank < known[i].rank;
         place += known[j].state == REQUEST_QUEUED && line_of(j) == line_of(i) &&
-                 known[j].class == known[i].class && known[j].rank < known[i].rank;
+                 known[j].class == known[i].class && sooner;
+    }
     if (!is_over(i)) require(request_queue_place(&queue, &requests[i]) == place);
 }
 
@@ -341,7 +344,6 @@ static void require_same_batch(int i) {
     struct request *out[LIVE];
     size_t most = 1 + (size_t)(i % 10), mates = 1;
     for (int j = 0; j < LIVE && !known[i].solo; j++) mates += j != i && are_mates(i, j);
-    require(request_queue_mates(&queue, &requests[i]) == mates);
     size_t count = request_queue_batch(&queue, &requests[i], out, most);
     require(count == (mates < most ? mates : most) && out[0] == &requests[i]);
     for (size_t at = 1; at < count; at++) {
@@ -373,20 +375,24 @@ static uint64_t ripe_moment(int key, uint64_t delay_ns, uint64_t spare_ns, int *
 
 static void require_same_ripe(uint64_t delay_ns, uint64_t spare_ns) {
     uint64_t ripe_ns, next_ns = CLOCK_NEVER;
-    int first = model_first(), best;
+    int first = model_first(), best, ripest = NOBODY;
     struct request *said = request_queue_ripe(&queue, delay_ns, spare_ns, now_ns, &ripe_ns);
     for (int key = 0; key < KEYS; key++) {
         uint64_t moment_ns = ripe_moment(key, delay_ns, spare_ns, &best);
         if (moment_ns < next_ns) next_ns = moment_ns;
-        if (said != NULL && !known[said - requests].solo && known[said - requests].key == key)
-            require(moment_ns <= now_ns && (said == &requests[best] || said == &requests[first]));
-        if (first != NOBODY && !known[first].solo && known[first].key == key && moment_ns <= now_ns)
-            require(said == &requests[first]);
+        if (moment_ns > now_ns || best == NOBODY) continue;
+        bool firsts = first != NOBODY && !known[first].solo && known[first].key == key;
+        if (firsts) require(said == &requests[first]);
+        if (ripest == NOBODY || goes_sooner(best, ripest)) ripest = best;
     }
-    for (int i = 0; i < LIVE; i++)
-        if (known[i].state == REQUEST_QUEUED && known[i].solo) next_ns = 0;
+    for (int i = 0; i < LIVE; i++) {
+        if (known[i].state != REQUEST_QUEUED || !known[i].solo) continue;
+        if (ripest == NOBODY || goes_sooner(i, ripest)) ripest = i;
+        next_ns = 0;
+    }
     if (first != NOBODY && known[first].solo) require(said == &requests[first]);
     require((said != NULL) == (next_ns <= now_ns));
+    require(said == NULL || said == &requests[first] || said == &requests[ripest]);
     require(said != NULL || ripe_ns == next_ns);
 }
 

@@ -23,7 +23,6 @@ START_TEST(an_empty_queue_has_nobody) {
     open_queue();
     ck_assert_ptr_null(request_queue_first(&queue, now_ns));
     ck_assert_ptr_null(request_queue_oldest(&queue));
-    ck_assert_ptr_null(request_queue_any(&queue));
     ck_assert_ptr_null(request_queue_find(&queue, 1));
     ck_assert_ptr_null(request_queue_expired(&queue, CLOCK_NEVER));
     ck_assert_uint_eq(request_queue_next_deadline(&queue), CLOCK_NEVER);
@@ -323,22 +322,6 @@ START_TEST(there_are_as_many_buckets_as_room_at_least) {
 }
 END_TEST
 
-START_TEST(any_finds_everybody_in_the_end) {
-    open_queue();
-    for (int i = 0; i < 100; i++) add_for(i % 2 ? "a" : "b", (enum priority)(i % 5));
-    for (int i = 0; i < 30; i++) take_first();
-    for (int i = 0; i < 30; i++) follow("a", PRIORITY_LOW);
-    for (int left = 130; left > 0; left--) {
-        struct request *request = request_queue_any(&queue);
-        ck_assert_ptr_nonnull(request);
-        finish(request);
-        ck_assert_int_eq(request->state, REQUEST_DONE);
-    }
-    ck_assert_ptr_null(request_queue_any(&queue));
-    close_queue();
-}
-END_TEST
-
 SUITE("core/request_queue", 60, an_empty_queue_has_nobody,
       a_queue_that_was_never_opened_may_be_freed, a_class_is_served_in_order_of_arrival,
       the_newest_go_first_while_the_queue_is_told_so, a_higher_class_always_goes_first,
@@ -349,4 +332,4 @@ SUITE("core/request_queue", 60, an_empty_queue_has_nobody,
       an_heir_at_a_slot_comes_back_to_its_leaders_rank,
       a_raise_moves_who_waits_and_waits_for_who_is_out, deadlines_pass_earliest_first,
       a_deadline_holds_at_a_slot_and_for_a_follower, ids_that_share_a_bucket_are_told_apart,
-      there_are_as_many_buckets_as_room_at_least, any_finds_everybody_in_the_end)
+      there_are_as_many_buckets_as_room_at_least)

@@ -271,10 +271,40 @@ START_TEST(an_assignment_is_found_by_its_request) {
     struct assignment *second = run(1, 1);
     ck_assert_ptr_eq(slot_find_request(&slot, &requests[1]), second);
     ck_assert_ptr_null(slot_find_request(&slot, &requests[2]));
-    second->request = &requests[2]; /* its heir, whom the worker knows by the old name */
+    slot_hand_on(&slot, second, &requests[2]); /* whom the worker knows by the old name */
+    ck_assert_ptr_null(slot_find_request(&slot, &requests[1]));
     ck_assert_ptr_eq(slot_find_request(&slot, &requests[2]), second);
     ck_assert_ptr_eq(slot_find(&slot, 101), second);
     slot_free(&slot);
+}
+END_TEST
+
+/* Nanoseconds per request of handing over one batch after the other. */
+static double cost_of_batches(uint32_t batch, uint32_t rounds) {
+    static struct request many[1024];
+    const struct slot_options of = {.inflight = 1, .batch_max = batch};
+    ck_assert_int_eq(slot_init(&slot, &of, &census, 10), OK);
+    uint64_t began_ns = clock_now_ns();
+    for (uint32_t round = 0; round < rounds; round++) {
+        uint64_t unit = slot_open_unit(&slot, false);
+        for (uint32_t i = 0; i < batch; i++) {
+            many[i].id = 1 + (uint64_t)round * batch + i;
+            slot_assign(&slot, &many[i], unit, false, 1);
+        }
+        for (uint32_t i = 0; i < batch; i++) slot_unassign(&slot, slot_find(&slot, many[i].id));
+        require(slot.units == 0);
+    }
+    double cost_ns = (double)(clock_now_ns() - began_ns) / ((double)rounds * batch);
+    slot_free(&slot);
+    return cost_ns;
+}
+
+START_TEST(one_of_a_thousand_places_is_found_as_fast_as_one_of_eight) {
+    memset(&census, 0, sizeof census);
+    cost_of_batches(8, 10000); /* warm */
+    double few_ns = cost_of_batches(8, 100000), many_ns = cost_of_batches(1024, 1000);
+    printf("a place of 8: %.0f ns, of 1024: %.0f ns\n", few_ns, many_ns);
+    ck_assert_double_lt(many_ns, 10 * few_ns);
 }
 END_TEST
 
@@ -359,4 +389,5 @@ SUITE("core/slot", 30, a_new_slot_is_dead_and_may_start_at_once,
       what_is_staged_takes_no_unit_and_is_begun_oldest_first,
       a_slot_is_vacant_only_with_nothing_at_all, one_that_checks_itself_or_retires_gets_nothing,
       an_assignment_is_found_by_its_request, the_last_error_is_one_clean_line,
-      whatever_is_assigned_and_taken_away_the_counters_add_up)
+      whatever_is_assigned_and_taken_away_the_counters_add_up,
+      one_of_a_thousand_places_is_found_as_fast_as_one_of_eight)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -162,6 +163,31 @@ START_TEST(a_loop_that_says_it_sleeps_but_does_not_is_reported) {
 }
 END_TEST
 
+/* As a hardened gateway is: not root, and nobody may look into it, not even itself. Each test is a process of
+ * its own. */
+static void become_unreadable(void) {
+    if (getuid() == 0) {
+        ck_assert_int_eq(setresgid(65534, 65534, 65534), 0);
+        ck_assert_int_eq(setresuid(65534, 65534, 65534), 0);
+    }
+    ck_assert_int_eq(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), 0);
+}
+
+START_TEST(a_process_that_may_not_be_read_is_watched_all_the_same) {
+    open_all();
+    become_unreadable();
+    pthread_t thread, idle;
+    pthread_create(&idle, NULL, waits_for_long, NULL);
+    pthread_create(&thread, NULL, stalls_before_it_says_enter, NULL);
+    pthread_join(thread, NULL);
+    pthread_join(idle, NULL);
+    close_all();
+    ck_assert_uint_eq(occurrences("msg=\"loop stalled\" loop=callback"), 1);
+    ck_assert_uint_eq(occurrences("msg=\"loop runs again\" loop=callback"), 1);
+    ck_assert_uint_eq(occurrences("loop=idle"), 0);
+}
+END_TEST
+
 START_TEST(loops_come_and_go_and_those_beyond_the_places_are_not_seen) {
     struct watchdog_loop *loops[20];
     for (int round = 0; round < 3; round++) {
@@ -195,5 +221,6 @@ SUITE("core/watchdog", 60,
       a_loop_that_spins_is_reported_once_with_the_name_of_the_place_and_when_it_ends,
       a_loop_that_works_in_short_rounds_or_has_nothing_to_do_is_never_reported,
       a_loop_that_says_it_sleeps_but_does_not_is_reported,
+      a_process_that_may_not_be_read_is_watched_all_the_same,
       loops_come_and_go_and_those_beyond_the_places_are_not_seen,
       an_address_is_named_by_its_function_whether_exported_or_not)

@@ -24,7 +24,7 @@ import uuid
 from pathlib import Path
 
 from metrics import Metrics
-from support import ROOT, build, check, equal, eventually, patient
+from support import ROOT, build, check, equal, eventually, patient, skip
 
 ALARMING = re.compile(r'level="?alert|"level":"alert"|Sanitizer|runtime error|Assertion')
 LOG_FIELD = re.compile(r'([\w.-]+)=("(?:[^"\\]|\\.)*"|\S*)')
@@ -127,7 +127,8 @@ def process_field(pid, name):
 
 class Gateway:
     def __init__(self, pools, wait="ready", settings=(), environment=None, expect_exit=0, conserve=True,
-                 stop_within=10.0, keep_log_bounded=8 << 20, before_exec=None, key=None, **sections):
+                 stop_within=10.0, keep_log_bounded=8 << 20, before_exec=None, prefix=(), pass_fds=(), key=None,
+                 **sections):
         """key: shown with every request that shows none of its own."""
         self.mark = uuid.uuid4().hex
         self.folder = Path(tempfile.mkdtemp(prefix="poolgate-test-"))
@@ -146,7 +147,8 @@ class Gateway:
         }
         self.pools = [pool["name"] for pool in pools]
         self.config_file.write_text(json.dumps(config, indent=2) + "\n")  # YAML reads JSON
-        self.command = [str(build.program), "serve", "--config", str(self.config_file)]
+        self.pass_fds = pass_fds
+        self.command = [*prefix, str(build.program), "serve", "--config", str(self.config_file)]
         for setting in settings:
             self.command += ["--set", setting]
         self.environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8",
@@ -187,7 +189,8 @@ class Gateway:
     def start(self):
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.environment, cwd=self.folder, preexec_fn=self.before_exec)
+                                            env=self.environment, cwd=self.folder, preexec_fn=self.before_exec,
+                                            pass_fds=self.pass_fds)
         line = eventually(self._listening, within=10, about="the gateway listens")
         self.host, port = line["http"].rsplit(":", 1)
         self.port = int(port)
@@ -278,7 +281,14 @@ class Gateway:
         return found
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(self.look_into("fd"))
+
+    def look_into(self, folder):
+        """What is in a folder of /proc/PID: the gateway lets nobody look into it but root."""
+        try:
+            return os.listdir(f"/proc/{self.pid}/{folder}")
+        except PermissionError:
+            skip("only root can look into the gateway")
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))

@@ -56,6 +56,7 @@ grpc:  { listen: 127.0.0.1:8081, max_message: 64MiB, max_streams: 1000, keepaliv
          tls: { cert: , key: , client_ca: , client_names: [] } }
 admin: { listen: }
 auth:  { keys_file: , allow_anonymous: false, trust_tenant_header: }
+process: { user: , allow_root: false }
 memory: { limit: 80% }
 jobs:  { path: , keep: 24h, max: 100000, webhooks: [] }
 trace: { otlp: }

@@ -67,7 +67,7 @@ def own_descriptors(gateway):
     table = Path(f"/proc/{gateway.pid}/net/tcp").read_text().splitlines()[1:]
     connections = {f"socket:[{line.split()[9]}]" for line in table}
     count = 0
-    for entry in os.listdir(f"/proc/{gateway.pid}/fd"):
+    for entry in gateway.look_into("fd"):
         try:
             count += os.readlink(f"/proc/{gateway.pid}/fd/{entry}") not in connections
         except FileNotFoundError:

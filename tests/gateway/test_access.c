@@ -145,11 +145,16 @@ START_TEST(without_keys_everybody_may_do_everything_but_administer) {
 }
 END_TEST
 
-START_TEST(with_keys_the_admin_door_wants_one_too) {
+START_TEST(the_admin_door_wants_no_key_but_refuses_a_wrong_one) {
     begin();
     make_clients();
     open_access();
     struct access_ask ask = ask_of(ACCESS_ADMIN, NULL);
+    ask.admin_door = true;
+    access_decide(gate, &ask, &grant);
+    ck_assert_int_eq(grant.outcome, OK);
+    ck_assert(grant.admin);
+    ask = ask_of(ACCESS_ADMIN, "Bearer whatever");
     ask.admin_door = true;
     access_decide(gate, &ask, &grant);
     ck_assert_int_eq(grant.outcome, UNAUTHENTICATED);
@@ -402,7 +407,7 @@ END_TEST
 
 SUITE("gateway/keys/access", 20, each_need_and_each_client_as_the_table_says,
       without_keys_everybody_may_do_everything_but_administer,
-      with_keys_the_admin_door_wants_one_too, credentials_have_one_form,
+      the_admin_door_wants_no_key_but_refuses_a_wrong_one, credentials_have_one_form,
       a_token_of_64_kib_is_refused, ten_wrong_keys_make_their_address_wait_and_no_other,
       who_shows_no_key_or_an_old_one_is_not_counted_as_guessing,
       a_place_is_held_until_it_is_left_and_left_once, a_used_up_rate_says_when_to_come_again,

@@ -159,6 +159,8 @@ START_TEST(a_pool_without_settings_has_the_defaults_of_the_contract) {
     ck_assert(pool->core.queue.aging_ns == 30 * CLOCK_S && pool->core.queue.dedup_ns == 0);
     ck_assert(pool->core.queue.batch_max == 1 && pool->core.queue.batch_delay_ns == 0 &&
               pool->core.queue.fair);
+    ck_assert_uint_eq(pool->core.queue.weights_count, 0);
+    ck_assert_int_eq(pool->core.pick, PICK_LEAST_LOADED);
     ck_assert_int_eq(pool->core.queue.overload, OVERLOAD_SHED);
     ck_assert_uint_eq(core->timeouts.load_ns, 30 * CLOCK_S);
     ck_assert_uint_eq(core->timeouts.request_ns, 60 * CLOCK_S);
@@ -207,10 +209,12 @@ START_TEST(every_key_of_the_contract_is_accepted) {
               "    capability: vision\n"
               "    worker: { command: [python3, my_worker.py], args: { language: eng, n: 007 } }\n"
               "    isolation: process\n"
-              "    slots: { min: 0, max: 8, inflight: 4, staged: 0, cpus: '0-3,8' }\n"
+              "    slots: { min: 0, max: 8, inflight: 4, staged: 0, cpus: '0-3,8',\n"
+              "             pick: two_choices }\n"
               "    memory: 1GiB\n"
               "    queue: { capacity: 10, bytes: 2MiB, reserve: 0%, aging: 1s, dedup: 5ms,\n"
-              "             batch: { max: 8, delay: 5ms }, fair: false, overload: codel }\n"
+              "             batch: { max: 8, delay: 5ms }, fair: false, overload: codel,\n"
+              "             weights: { acme: 3, b: 1000 } }\n"
               "    timeouts: { load: 2m, request: 1s, max: 2s, idle: 3s, cancel: 0s, kill: 1ms }\n"
               "    required: false\n"
               "    health: { interval: 50ms, timeout: 40ms, misses: 1, deep: 1m }\n"
@@ -244,6 +248,10 @@ START_TEST(every_key_of_the_contract_is_accepted) {
     ck_assert_uint_eq(pool->core.queue.reserve, 0);
     ck_assert(pool->core.queue.batch_max == 8 && pool->core.queue.batch_delay_ns == 5 * CLOCK_MS &&
               !pool->core.queue.fair);
+    ck_assert_int_eq(pool->core.pick, PICK_TWO_CHOICES);
+    ck_assert_uint_eq(pool->core.queue.weights_count, 2);
+    ck_assert_str_eq(pool->core.queue.weights[0].tenant, "acme");
+    ck_assert_uint_eq(pool->core.queue.weights[0].weight, 3);
     ck_assert_int_eq(pool->core.queue.overload, OVERLOAD_CODEL);
     ck_assert_uint_eq(pool->core.timeouts.load_ns, 120 * CLOCK_S);
     ck_assert_uint_eq(pool->core.timeouts.cancel_ns, 0);
@@ -297,7 +305,7 @@ static const struct mistake program_mistakes[] = {
      "trusted_proxies, "
      "origins, tls"},
     {"htpp: {}", "poolgate.yaml:2: htpp: unknown key (did you mean http?), allowed here: http, "
-                 "grpc, admin, auth, memory, jobs, trace, drain, log, chaos, pools"},
+                 "grpc, admin, auth, process, memory, jobs, trace, drain, log, chaos, pools"},
     {"http.listen: 127.0.0.1:80",
      "poolgate.yaml:2: http.listen: has a dot in it, allowed are maps within maps"},
     {"http: 7",
@@ -394,9 +402,9 @@ static const struct mistake program_mistakes[] = {
     {"chaos: {a: crash=5%}",
      "poolgate.yaml:2: chaos: faults are asked for, allowed is nothing without --allow-chaos"},
     {"<<: {a: b}", "poolgate.yaml:2: <<: unknown key, allowed here: http, grpc, admin, auth, "
-                   "memory, jobs, trace, drain, log, chaos, pools"},
+                   "process, memory, jobs, trace, drain, log, chaos, pools"},
     {"? [a]\n: 1", "poolgate.yaml:2: configuration: a list is not a key, allowed here: http, grpc, "
-                   "admin, auth, memory, jobs, trace, drain, log, chaos, pools"},
+                   "admin, auth, process, memory, jobs, trace, drain, log, chaos, pools"},
 };
 
 /* Behind POOL_OPEN, so in line 4. */
@@ -422,9 +430,22 @@ static const struct mistake pool_mistakes[] = {
     {"slots: {cpus: }", "poolgate.yaml:4: pools.a.slots.cpus: is empty, allowed is any, auto, or a "
                         "list of processors such as 0-3,8"},
     {"slots: [1, 2]", "poolgate.yaml:4: pools.a.slots: a list is not a map, allowed here: min, "
-                      "max, inflight, staged, cpus"},
+                      "max, inflight, staged, pick, cpus"},
     {"queue: {capacity: 0}", "poolgate.yaml:4: pools.a.queue.capacity: \"0\" is out of range, "
                              "allowed is a whole number from 1 to 1000000"},
+    {"queue: {weights: {b: 0}}",
+     "poolgate.yaml:4: pools.a.queue.weights: \"0\" for \"b\" is no weight, allowed is a whole "
+     "number from 1 to 1000"},
+    {"queue: {weights: {b: 1.5}}",
+     "poolgate.yaml:4: pools.a.queue.weights: \"1.5\" for \"b\" is no weight, allowed is a whole "
+     "number from 1 to 1000"},
+    {"queue: {weights: [b]}",
+     "poolgate.yaml:4: pools.a.queue.weights: a list is not a map, allowed "
+     "is a map of tenants and whole numbers from 1 to 1000 such as "
+     "{acme: 3}"},
+    {"slots: {pick: best}",
+     "poolgate.yaml:4: pools.a.slots.pick: \"best\" is not one of the choices, allowed "
+     "is least_loaded, most_recent or two_choices"},
     {"queue: {reserve: 10}", "poolgate.yaml:4: pools.a.queue.reserve: \"10\" is not a percentage, "
                              "allowed is a percentage from 0% to 100%"},
     {"queue: {reserve: 101%}", "poolgate.yaml:4: pools.a.queue.reserve: \"101%\" is out of range, "
@@ -463,7 +484,7 @@ static const struct mistake pool_mistakes[] = {
 static const struct mistake file_mistakes[] = {
     {"", "poolgate.yaml:1: pools: is missing, allowed is a list of at least one pool"},
     {"[]", "poolgate.yaml:1: configuration: a list is not a map, allowed here: http, grpc, admin, "
-           "auth, memory, jobs, trace, drain, log, chaos, pools"},
+           "auth, process, memory, jobs, trace, drain, log, chaos, pools"},
     {"pools: []", "poolgate.yaml:1: pools: is empty, allowed is a list of at least one pool"},
     {"pools: {a: b}",
      "poolgate.yaml:1: pools: a map is not a list, allowed is a list of at least one pool"},
@@ -596,7 +617,7 @@ START_TEST(a_zero_byte_hides_nothing) {
     expect_refused(
         POOL "\"log\\0\": {level: loud}\n", NULL, NULL,
         "poolgate.yaml:2: configuration: \"log\" is not a key, allowed here: http, grpc, "
-        "admin, auth, memory, jobs, trace, drain, log, chaos, pools\n");
+        "admin, auth, process, memory, jobs, trace, drain, log, chaos, pools\n");
     expect_refused(POOL "log: {level: \"info\\0x\"}\n", NULL, NULL,
                    "poolgate.yaml:2: log.level: \"info\" is not one of the choices, allowed is "
                    "debug, info, warn, error or alert\n");
@@ -888,7 +909,7 @@ static const struct mistake setting_mistakes[] = {
      "max_connections, max_per_address, header_timeout, min_rate, half_close, guard, "
      "trusted_proxies, origins, tls\n"},
     {"pools.a.slots.mx=3", "--set: pools.a.slots.mx: unknown key (did you mean max?), allowed "
-                           "here: min, max, inflight, staged, cpus\n"},
+                           "here: min, max, inflight, staged, pick, cpus\n"},
     {"pools.b.slots.max=3", "--set: pools.b.slots.max: no such pool (did you mean a?), allowed "
                             "here: a\n"},
     {"log=loud", "--set: log: \"loud\" is not a map, allowed here: level, format\n"},

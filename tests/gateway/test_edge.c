@@ -558,6 +558,51 @@ START_TEST(an_http2_client_that_does_not_greet_is_ended) {
 }
 END_TEST
 
+static void open_inherited(int fd) {
+    choose_options();
+    options.inherited_fd = fd;
+    uv_loop_init(&loop);
+    ck_assert_int_eq(edge_open(&edge, &loop, &options, &door, &front), OK);
+}
+
+START_TEST(a_socket_that_was_bound_before_is_listened_on_and_refuses_after_the_end) {
+    int fd = edge_bind("127.0.0.1", 0);
+    ck_assert_int_gt(fd, 2);
+    open_inherited(fd);
+    ck_assert_uint_ne(edge_port(edge), 0);
+    int client = dial();
+    turn(20);
+    ck_assert_uint_eq(front.entered, 1);
+    edge_stop_listening(edge);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(edge_port(edge))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(late, (struct sockaddr *)&address, sizeof address), -1);
+    ck_assert_int_eq(errno, ECONNREFUSED);
+    close(late);
+    close(client);
+    end();
+}
+END_TEST
+
+START_TEST(a_socket_that_listens_already_goes_on_listening_for_who_comes_next) {
+    int fd = edge_bind("127.0.0.1", 0);
+    ck_assert_int_eq(listen(fd, 5), 0);
+    int theirs = dup(fd); /* as the service manager keeps it */
+    open_inherited(fd);
+    edge_stop_listening(edge);
+    int late = dial();
+    turn(20);
+    ck_assert_uint_eq(front.entered, 0);
+    end();
+    int accepted = accept4(theirs, NULL, NULL, SOCK_CLOEXEC);
+    ck_assert_int_ge(accepted, 0);
+    close(accepted);
+    close(late);
+    close(theirs);
+}
+END_TEST
+
 SUITE("gateway/edge", 20, a_client_that_sends_fin_has_half_closed,
       a_client_that_resets_is_gone_also_after_a_fin,
       bytes_that_arrive_are_none_of_the_edges_business,
@@ -575,4 +620,6 @@ SUITE("gateway/edge", 20, a_client_that_sends_fin_has_half_closed,
       a_client_that_breaks_the_rules_still_gets_the_answers_it_is_owed,
       a_relayed_client_that_leaves_is_seen,
       what_the_library_left_behind_is_brought_after_it_was_closed,
-      an_http2_client_that_does_not_greet_is_ended)
+      an_http2_client_that_does_not_greet_is_ended,
+      a_socket_that_was_bound_before_is_listened_on_and_refuses_after_the_end,
+      a_socket_that_listens_already_goes_on_listening_for_who_comes_next)

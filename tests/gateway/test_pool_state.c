@@ -31,8 +31,8 @@ START_TEST(tenants_come_as_counts_and_as_facts) {
     pool.tenants_count = 2;
     pool.tenants_live = 40;
     pool.service_rate = 12.5;
-    pool.tenants[0] =
-        (struct tenant_snapshot){.name = "alice", .waiting = 7, .out = 2, .share = 0.75};
+    pool.tenants[0] = (struct tenant_snapshot){
+        .name = "alice", .waiting = 7, .out = 2, .share = 0.75, .weight = 3};
     pool.tenants[1] = (struct tenant_snapshot){.name = "m\xfcller", .waiting = 1};
     send();
     const Poolgate__V1__PoolState__Queue *queue = read->queue;
@@ -44,6 +44,7 @@ START_TEST(tenants_come_as_counts_and_as_facts) {
     ck_assert_uint_eq(queue->by_tenant[0]->value->waiting, 7);
     ck_assert_uint_eq(queue->by_tenant[0]->value->running, 2);
     ck_assert(queue->by_tenant[0]->value->share == 0.75);
+    ck_assert_uint_eq(queue->by_tenant[0]->value->weight, 3);
     ck_assert_str_eq(queue->by_tenant[1]->key, "m?ller"); /* a client refuses what is no UTF-8 */
     ck_assert_uint_eq(queue->tenants_live, 40);
     ck_assert(queue->service_rate == 12.5);

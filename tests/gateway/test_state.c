@@ -72,13 +72,14 @@ START_TEST(tenants_are_listed_with_what_they_have) {
     arrange();
     pool.tenants_count = 2;
     pool.tenants_live = 40;
-    pool.tenants[0] =
-        (struct tenant_snapshot){.name = "alice", .waiting = 7, .out = 2, .share = 0.75};
-    pool.tenants[1] = (struct tenant_snapshot){.name = "", .waiting = 1, .share = 0.25};
+    pool.tenants[0] = (struct tenant_snapshot){
+        .name = "alice", .waiting = 7, .out = 2, .share = 0.75, .weight = 3};
+    pool.tenants[1] =
+        (struct tenant_snapshot){.name = "", .waiting = 1, .share = 0.25, .weight = 1};
     json_t *queue = json_object_get(pool_now(), "queue");
     is(queue, "tenants",
-       "{\"alice\":{\"waiting\":7,\"running\":2,\"share\":0.75},"
-       "\"\":{\"waiting\":1,\"running\":0,\"share\":0.25}}");
+       "{\"alice\":{\"waiting\":7,\"running\":2,\"share\":0.75,\"weight\":3},"
+       "\"\":{\"waiting\":1,\"running\":0,\"share\":0.25,\"weight\":1}}");
     is(queue, "tenants_live", "40");
     end();
 }
@@ -89,7 +90,7 @@ START_TEST(a_tenant_named_by_garbage_does_not_break_the_page) {
     pool.tenants_count = 1;
     pool.tenants[0] = (struct tenant_snapshot){.name = "m\xfcller", .waiting = 1};
     is(json_object_get(pool_now(), "queue"), "tenants",
-       "{\"m?ller\":{\"waiting\":1,\"running\":0,\"share\":0.0}}");
+       "{\"m?ller\":{\"waiting\":1,\"running\":0,\"share\":0.0,\"weight\":0}}");
     end();
 }
 END_TEST

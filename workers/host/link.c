@@ -1,6 +1,7 @@
 #include "workers/host/link.h"
 
 #include "core/base/body.h"
+#include "core/base/uninitialized.h"
 #include "core/transport/envelope.h"
 #include "core/transport/reply_record.h"
 #include "protos/worker.pb-c.h"
@@ -326,7 +327,7 @@ static void split_error(struct answer_parts *parts, const Poolgate__Worker__V1__
 static enum ring_result put_in_ring(struct link *link, enum wire_type type, const void *message,
                                     const void *payload, size_t payload_bytes) {
     if (link->replies.head == NULL || payload_bytes >= BODY_MEMFD_BYTES) return RING_FULL;
-    struct answer_parts parts; /* large, and only what is counted is read */
+    UNINITIALIZED struct answer_parts parts; /* only what is counted is read */
     parts.head = (struct reply_record_head){0};
     parts.count = 0;
     if (type == WIRE_REPLY)
