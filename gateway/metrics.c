@@ -1,7 +1,9 @@
 #include "gateway/metrics.h"
 
+#include "gateway/edge/reason.h"
 #include "gateway/tenant_list.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -22,6 +24,9 @@ struct row {
 
 struct metrics {
     _Atomic int64_t connections[FRONTEND_COUNT];
+    _Atomic int64_t tls_expiry[FRONTEND_COUNT]; /* 0: no TLS */
+    _Atomic uint64_t tls_failures[FRONTEND_COUNT];
+    _Atomic uint64_t edge_closed[FRONTEND_COUNT][EDGE_REASON_COUNT];
     struct lag lag[FRONTEND_COUNT];
     _Atomic(struct row *) rows[ROW_BUCKETS]; /* by name; they only ever grow at their head */
     struct row *nameless;
@@ -105,6 +110,19 @@ void metrics_refused(struct metrics *metrics, enum frontend frontend, enum outco
 
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change) {
     atomic_fetch_add_explicit(&metrics->connections[frontend], change, memory_order_relaxed);
+}
+
+void metrics_tls_expiry(struct metrics *metrics, enum frontend frontend, int64_t not_after) {
+    atomic_store(&metrics->tls_expiry[frontend], not_after);
+}
+
+void metrics_tls_reload_failed(struct metrics *metrics, enum frontend frontend) {
+    atomic_fetch_add(&metrics->tls_failures[frontend], 1);
+}
+
+void metrics_edge_closed(struct metrics *metrics, enum frontend frontend, unsigned reason) {
+    assert(reason < EDGE_REASON_COUNT);
+    atomic_fetch_add_explicit(&metrics->edge_closed[frontend][reason], 1, memory_order_relaxed);
 }
 
 void metrics_loop_lag(struct metrics *metrics, enum frontend frontend, uint64_t lag_ns) {
@@ -425,6 +443,34 @@ static void write_loops(struct metrics *metrics, const struct snapshot *snapshot
             (double)snapshot->loop_lag_max_ns / 1e9);
 }
 
+/* Of front ends with TLS alone. */
+static void write_certificates(struct metrics *metrics, FILE *out) {
+    bool shown = false;
+    for (int i = 0; i < FRONTEND_COUNT; i++) shown |= atomic_load(&metrics->tls_expiry[i]) != 0;
+    if (!shown) return;
+    family(out, "tls_certificate_expiry_seconds", "gauge",
+           "Until when the front end's certificate is valid, as seconds since 1970.");
+    for (int i = 0; i < FRONTEND_COUNT; i++)
+        if (atomic_load(&metrics->tls_expiry[i]) != 0)
+            fprintf(out, "poolgate_tls_certificate_expiry_seconds{frontend=\"%s\"} %" PRId64 "\n",
+                    frontend_names[i], atomic_load(&metrics->tls_expiry[i]));
+    family(out, "tls_reload_failures_total", "counter",
+           "Certificates that could not be read again: the old one is shown.");
+    for (int i = 0; i < FRONTEND_COUNT; i++)
+        if (atomic_load(&metrics->tls_expiry[i]) != 0)
+            fprintf(out, "poolgate_tls_reload_failures_total{frontend=\"%s\"} %" PRIu64 "\n",
+                    frontend_names[i], atomic_load(&metrics->tls_failures[i]));
+}
+
+static void write_edge(struct metrics *metrics, FILE *out) {
+    family(out, "edge_closed_total", "counter", "Connections that the edge ended, by why.");
+    for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
+        for (int reason = 0; reason < EDGE_REASON_COUNT; reason++)
+            fprintf(out, "poolgate_edge_closed_total{frontend=\"%s\",reason=\"%s\"} %" PRIu64 "\n",
+                    frontend_names[frontend], edge_reason_name((enum edge_reason)reason),
+                    atomic_load(&metrics->edge_closed[frontend][reason]));
+}
+
 void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FILE *out) {
     write_requests(metrics, out);
     write_queues(snapshot, out);
@@ -445,6 +491,8 @@ void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FIL
     for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
         fprintf(out, "poolgate_connections{frontend=\"%s\"} %" PRId64 "\n",
                 frontend_names[frontend], atomic_load(&metrics->connections[frontend]));
+    write_certificates(metrics, out);
+    write_edge(metrics, out);
     family(out, "build_info", "gauge", "The version that runs; always 1.");
     fprintf(out, "poolgate_build_info{version=\"%s\"} 1\n", POOLGATE_VERSION);
 }

@@ -13,6 +13,7 @@
 #include "gateway/process/activation.h"
 #include "gateway/process/hardening.h"
 #include "gateway/process/privileges.h"
+#include "gateway/self_dial.h"
 #include "workers/host/thread_host.h"
 
 #include <assert.h>
@@ -41,8 +42,8 @@ const char serve_usage[] =
     "A second signal, or SIGINT, skips the grace; a third ends at once.\n"
     "SIGHUP: reads the configuration again; only the pools that it changes are touched. One with "
     "a\n"
-    "mistake is refused, with its mistakes in the log, and nothing changes. The key file is read\n"
-    "again too, also by itself within a second when it changed.\n"
+    "mistake is refused, with its mistakes in the log, and nothing changes. Certificates and the\n"
+    "key file are read again too, also by themselves within two seconds when they changed.\n"
     "As root: name process.user, who serves once the ports are bound; loopback addresses are "
     "served\n"
     "without it. Sockets that systemd hands over are known by FileDescriptorName=http, grpc.\n";
@@ -57,6 +58,7 @@ struct gateway {
     struct gate *gate;
     struct access *access;
     struct metrics *metrics;
+    struct certificates *certificates;
     struct http_server *http;
     struct rpc_server *rpc;
     struct reconfigure *reconfigure;
@@ -121,11 +123,11 @@ static bool say_cannot_listen(const char *door, const struct listen_address *lis
 
 static bool open_http(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
-    if (metrics_open(&gateway->metrics) != OK) return false;
     const struct http_server_options options = {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
         .config = config,
+        .tls = certificates_of(gateway->certificates, FRONTEND_HTTP),
         .access = gateway->access,
         .inherited_fd = gateway->ports.fds[ACTIVATION_HTTP],
         .inherited_admin_fd = gateway->ports.fds[ACTIVATION_ADMIN],
@@ -140,6 +142,7 @@ static bool open_grpc(struct gateway *gateway) {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
         .config = config,
+        .tls = certificates_of(gateway->certificates, FRONTEND_GRPC),
         .access = gateway->access,
         .inherited_fd = gateway->ports.fds[ACTIVATION_GRPC],
     };
@@ -155,6 +158,12 @@ static void raise_descriptor_limit(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static bool open_certificates(struct gateway *gateway) {
+    if (metrics_open(&gateway->metrics) != OK) return false;
+    return certificates_open(&gateway->certificates, gateway->configuration.config,
+                             gateway->metrics) == OK;
+}
+
 static bool open_access(struct gateway *gateway) {
     char error[KEY_ERROR_BYTES];
     enum outcome outcome = access_open(&gateway->access, gateway->configuration.config, error);
@@ -165,6 +174,7 @@ static bool open_access(struct gateway *gateway) {
 }
 
 static bool open_all(struct gateway *gateway) {
+    if (!open_access(gateway) || !open_certificates(gateway)) return false;
     if (!find_workers(gateway) || !open_gate(gateway)) return false;
     bool http = open_http(gateway);
     if (http && open_grpc(gateway)) {
@@ -184,6 +194,17 @@ static uint32_t abandoned_threads(struct gate *gate) {
     uint32_t abandoned = snapshot->abandoned;
     gate_snapshot_release(gate, snapshot);
     return abandoned;
+}
+
+/* Without it the gateway serves as well, and nobody would be better off if it did not. */
+static void open_self_dial(const struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    const struct self_dial_port http = {.address = http_server_address(gateway->http),
+                                        .tls = config->http.tls.cert != NULL};
+    const struct self_dial_port grpc = {.address = rpc_server_address(gateway->rpc),
+                                        .tls = config->grpc.tls.cert != NULL};
+    if (self_dial_open(&http, &grpc) != OK)
+        log_event(LOG_WARN, "nobody dials our own ports: out of threads or descriptors");
 }
 
 /* --- before there are threads --- */
@@ -258,9 +279,11 @@ static int serve(struct gateway *gateway) {
         return EXIT_FAILURE;
     }
     say_listening(gateway);
+    open_self_dial(gateway);
     const struct lifetime_parts parts = {.gate = gateway->gate,
                                          .http = gateway->http,
                                          .rpc = gateway->rpc,
+                                         .certificates = gateway->certificates,
                                          .access = gateway->access,
                                          .reconfigure = gateway->reconfigure,
                                          .herald = &gateway->herald};
@@ -287,6 +310,7 @@ int command_serve(int argc, char **argv) {
         if (status == EXIT_SUCCESS) status = serve(&gateway);
         herald_close(&gateway.herald);
     }
+    certificates_close(gateway.certificates);
     metrics_close(gateway.metrics);
     access_close(gateway.access);
     reconfigure_close(gateway.reconfigure);

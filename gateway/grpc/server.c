@@ -148,6 +148,7 @@ enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_op
         .metrics = options->metrics,
         .config = options->config,
         .inherited_fd = options->inherited_fd,
+        .tls = options->tls,
     };
     outcome = door_open(&server->front.door, &door);
     if (outcome != OK) {

@@ -39,6 +39,7 @@ struct exchange {
     struct front *front;
     struct MHD_Connection *connection;
     struct edge_client *client;
+    struct address address; /* who asks, for limits and logs: a proxy that is trusted may say so */
     const struct handler *handler; /* NULL: nothing is at this path */
     const char *method, *target;
     struct route_match match;

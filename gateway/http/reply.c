@@ -63,6 +63,7 @@ enum MHD_Result reply_queue(struct exchange *exchange, unsigned status,
     exchange->phase = EXCHANGE_REPLIED;
     access_leave(&exchange->grant);
     if (response == NULL) return MHD_NO;
+    edge_phase(exchange_port(exchange)->edge, exchange->client, EDGE_TAKING);
     MHD_add_response_header(response, "X-Request-Id", exchange->live.id);
     add_quota(response, &exchange->grant.quota);
     add_cors(response, exchange);

@@ -17,6 +17,7 @@ struct http_server_options {
     struct gate *gate;
     struct metrics *metrics;
     const struct config *config;
+    struct tls *tls;                      /* NULL: plain */
     struct access *access;                /* NULL: everybody may do everything but administer */
     int inherited_fd, inherited_admin_fd; /* edge_options.inherited_fd of each */
 };

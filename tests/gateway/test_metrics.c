@@ -275,10 +275,25 @@ START_TEST(counts_from_many_threads_add_up) {
 }
 END_TEST
 
+START_TEST(a_certificates_end_is_told_of_front_ends_with_one) {
+    arrange();
+    write_page();
+    ck_assert_ptr_null(strstr(page, "poolgate_tls"));
+    metrics_tls_expiry(metrics, FRONTEND_GRPC, 1893456000);
+    metrics_tls_reload_failed(metrics, FRONTEND_GRPC);
+    metrics_tls_reload_failed(metrics, FRONTEND_GRPC);
+    write_page();
+    has("poolgate_tls_certificate_expiry_seconds{frontend=\"grpc\"} 1893456000");
+    has("poolgate_tls_reload_failures_total{frontend=\"grpc\"} 2");
+    ck_assert_ptr_null(strstr(page, "poolgate_tls_certificate_expiry_seconds{frontend=\"http\"}"));
+    end();
+}
+END_TEST
+
 SUITE("gateway/metrics", 20, answers_are_counted_by_pool_front_end_and_code,
       gauges_tell_the_snapshot, counters_of_the_policies_tell_the_snapshot,
       a_breaker_is_worse_the_more_it_is_open,
       memory_is_the_governors_and_what_is_unknown_is_left_out, batches_are_a_histogram_of_requests,
       a_tenants_name_cannot_leave_its_label, histograms_are_cumulative_and_in_seconds,
       a_front_ends_loop_is_listed_once_it_ran, the_page_is_in_the_text_format,
-      counts_from_many_threads_add_up)
+      counts_from_many_threads_add_up, a_certificates_end_is_told_of_front_ends_with_one)
