@@ -9,26 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The moments of the last failures: one more than is allowed, in a ring. */
-struct failures {
-    uint64_t at_ns[ADDRESSES_FAILURES + 1];
+/* The moments of the last floods: one more than is allowed, in a ring. */
+struct floods {
+    uint64_t at_ns[ADDRESSES_FLOODS + 1];
     uint32_t next, count;
-    uint64_t throttled_until_ns;
+    uint64_t wary_until_ns;
 };
 
 struct entry {
     struct name name; /* its text is key */
     struct address_key key;
     uint32_t connections;
-    struct list_node failing; /* in the order of the latest failure; out of it: none is kept */
-    struct failures *failures;
+    struct list_node flooding; /* in the order of the latest flood; out of it: none is kept */
+    struct floods *floods;
 };
 
 struct addresses {
     pthread_mutex_t lock;
     struct names names;
-    struct list_node failing;
-    size_t count, failing_count;
+    struct list_node flooding;
+    size_t count, flooding_count;
 };
 
 enum outcome addresses_open(struct addresses **out, size_t expected) {
@@ -42,7 +42,7 @@ enum outcome addresses_open(struct addresses **out, size_t expected) {
         free(addresses);
         return MEMORY_EXHAUSTED;
     }
-    list_init(&addresses->failing);
+    list_init(&addresses->flooding);
     pthread_mutex_init(&addresses->lock, NULL);
     *out = addresses;
     return OK;
@@ -68,24 +68,24 @@ static struct entry *find_or_make(struct addresses *addresses, const struct addr
 }
 
 static void remove_if_empty(struct addresses *addresses, struct entry *entry) {
-    if (entry->connections > 0 || entry->failures != NULL) return;
+    if (entry->connections > 0 || entry->floods != NULL) return;
     names_remove(&addresses->names, &entry->name);
     addresses->count--;
     free(entry);
 }
 
-static void forget_failures(struct addresses *addresses, struct entry *entry) {
-    list_remove(&entry->failing);
-    addresses->failing_count--;
-    free(entry->failures);
-    entry->failures = NULL;
+static void forget_floods(struct addresses *addresses, struct entry *entry) {
+    list_remove(&entry->flooding);
+    addresses->flooding_count--;
+    free(entry->floods);
+    entry->floods = NULL;
     remove_if_empty(addresses, entry);
 }
 
 void addresses_close(struct addresses *addresses) {
     if (addresses == NULL) return;
-    while (!list_empty(&addresses->failing))
-        forget_failures(addresses, LIST_ENTRY(addresses->failing.next, struct entry, failing));
+    while (!list_empty(&addresses->flooding))
+        forget_floods(addresses, LIST_ENTRY(addresses->flooding.next, struct entry, flooding));
     assert(addresses->count == 0);
     names_free(&addresses->names);
     pthread_mutex_destroy(&addresses->lock);
@@ -113,67 +113,66 @@ void addresses_leave(struct addresses *addresses, const struct address *address)
     pthread_mutex_unlock(&addresses->lock);
 }
 
-/* --- failures --- */
+/* --- floods --- */
 
-static bool is_stale(const struct failures *failures, uint64_t now_ns) {
-    uint32_t last = (failures->next + ADDRESSES_FAILURES) % (ADDRESSES_FAILURES + 1);
-    return failures->throttled_until_ns <= now_ns &&
-           now_ns - failures->at_ns[last] > ADDRESSES_WINDOW_NS;
+static bool is_stale(const struct floods *floods, uint64_t now_ns) {
+    uint32_t last = (floods->next + ADDRESSES_FLOODS) % (ADDRESSES_FLOODS + 1);
+    return floods->wary_until_ns <= now_ns && now_ns - floods->at_ns[last] > ADDRESSES_WINDOW_NS;
 }
 
-/* The first of the line failed longest ago. */
+/* The first of the line flooded longest ago. */
 static void make_room(struct addresses *addresses, uint64_t now_ns) {
-    while (!list_empty(&addresses->failing)) {
-        struct entry *first = LIST_ENTRY(addresses->failing.next, struct entry, failing);
-        if (addresses->failing_count < ADDRESSES_FAILING && !is_stale(first->failures, now_ns))
+    while (!list_empty(&addresses->flooding)) {
+        struct entry *first = LIST_ENTRY(addresses->flooding.next, struct entry, flooding);
+        if (addresses->flooding_count < ADDRESSES_FLOODING && !is_stale(first->floods, now_ns))
             return;
-        forget_failures(addresses, first);
+        forget_floods(addresses, first);
     }
 }
 
-static void count_failure(struct failures *failures, uint64_t now_ns) {
-    failures->at_ns[failures->next] = now_ns;
-    failures->next = (failures->next + 1) % (ADDRESSES_FAILURES + 1);
-    if (failures->count <= ADDRESSES_FAILURES) failures->count++;
-    uint64_t oldest_ns = failures->at_ns[failures->next];
-    bool many = failures->count > ADDRESSES_FAILURES;
+static void count_flood(struct floods *floods, uint64_t now_ns) {
+    floods->at_ns[floods->next] = now_ns;
+    floods->next = (floods->next + 1) % (ADDRESSES_FLOODS + 1);
+    if (floods->count <= ADDRESSES_FLOODS) floods->count++;
+    uint64_t oldest_ns = floods->at_ns[floods->next];
+    bool many = floods->count > ADDRESSES_FLOODS;
     if (many && now_ns - oldest_ns <= ADDRESSES_WINDOW_NS)
-        failures->throttled_until_ns = now_ns + ADDRESSES_THROTTLE_NS;
+        floods->wary_until_ns = now_ns + ADDRESSES_WARY_NS;
 }
 
-static void note_failure(struct addresses *addresses, const struct address *address,
-                         uint64_t now_ns) {
+static void note_flood(struct addresses *addresses, const struct address *address,
+                       uint64_t now_ns) {
     make_room(addresses, now_ns);
     struct entry *entry = find_or_make(addresses, address);
     if (entry == NULL) return;
-    if (entry->failures == NULL) {
-        entry->failures = calloc(1, sizeof *entry->failures);
-        if (entry->failures == NULL) {
+    if (entry->floods == NULL) {
+        entry->floods = calloc(1, sizeof *entry->floods);
+        if (entry->floods == NULL) {
             remove_if_empty(addresses, entry);
             return;
         }
-        addresses->failing_count++;
+        addresses->flooding_count++;
     } else {
-        list_remove(&entry->failing);
+        list_remove(&entry->flooding);
     }
-    list_push_back(&addresses->failing, &entry->failing);
-    count_failure(entry->failures, now_ns);
+    list_push_back(&addresses->flooding, &entry->flooding);
+    count_flood(entry->floods, now_ns);
 }
 
-void addresses_failed(struct addresses *addresses, const struct address *address, uint64_t now_ns) {
+void addresses_flooded(struct addresses *addresses, const struct address *address,
+                       uint64_t now_ns) {
     pthread_mutex_lock(&addresses->lock);
-    note_failure(addresses, address, now_ns);
+    note_flood(addresses, address, now_ns);
     pthread_mutex_unlock(&addresses->lock);
 }
 
-bool addresses_is_throttled(struct addresses *addresses, const struct address *address,
-                            uint64_t now_ns) {
+bool addresses_is_wary(struct addresses *addresses, const struct address *address,
+                       uint64_t now_ns) {
     pthread_mutex_lock(&addresses->lock);
     const struct entry *entry = find(addresses, address);
-    bool throttled =
-        entry != NULL && entry->failures != NULL && entry->failures->throttled_until_ns > now_ns;
+    bool wary = entry != NULL && entry->floods != NULL && entry->floods->wary_until_ns > now_ns;
     pthread_mutex_unlock(&addresses->lock);
-    return throttled;
+    return wary;
 }
 
 size_t addresses_count(struct addresses *addresses) {

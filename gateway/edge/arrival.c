@@ -14,6 +14,8 @@
 
 #define DIRECT_EVENTS (EPOLLRDHUP | EPOLLET)
 #define LEAST_QUARTER 4
+#define STUCK_MOST    64
+#define RELEASE_MS    50
 
 static bool watch(struct edge *edge, const struct edge_client *client, int how, uint32_t events) {
     struct epoll_event event = {.events = events, .data.u64 = client_tag(&edge->clients, client)};
@@ -38,7 +40,7 @@ static const enum relay_guard guards[] = {
 static void enter_relayed(struct edge *edge, struct edge_client *client) {
     struct stream stream =
         client->shaking.kind != NULL ? client->shaking : stream_plain(client->fd);
-    bool heard_before = client->proxied || client->shaking.kind != NULL;
+    bool heard_before = client->proxied || client->wary || client->shaking.kind != NULL;
     client->shaking.kind = NULL;
     const struct relay_options options = {
         .client = stream,
@@ -46,6 +48,7 @@ static void enter_relayed(struct edge *edge, struct edge_client *client) {
         .client_tag = client_tag(&edge->clients, client),
         .library_tag = client_tag(&edge->clients, client) | CLIENT_LIBRARY_TAG,
         .guard = guards[edge->options.service],
+        .wary = client->wary,
         .now_ns = clock_now_ns(),
     };
     int library;
@@ -68,7 +71,8 @@ static void enter(struct edge *edge, struct edge_client *client) {
         enter_relayed(edge, client);
         return;
     }
-    if (client->proxied && !watch(edge, client, EPOLL_CTL_MOD, DIRECT_EVENTS)) {
+    bool seen = client->proxied || client->wary; /* what epoll told then is not told again */
+    if (seen && !watch(edge, client, EPOLL_CTL_MOD, DIRECT_EVENTS)) {
         arrival_drop(edge, client);
         return;
     }
@@ -92,7 +96,47 @@ static void begin_tls(struct edge *edge, struct edge_client *client) {
         return;
     }
     client->stage = EDGE_SHAKING;
-    if (client->proxied) shake(edge, client);
+    if (client->proxied || client->wary) shake(edge, client);
+}
+
+static void proceed(struct edge *edge, struct edge_client *client) {
+    if (edge->options.tls != NULL)
+        begin_tls(edge, client);
+    else
+        enter(edge, client);
+}
+
+/* --- the tarpit --- */
+
+/* A connection of gRPC core costs a flood nothing and us a millisecond. Where the guard has ended many of an
+ * address, its next ones come in one after the other, slowly, and with little credit. */
+static void get_stuck(struct edge *edge, struct edge_client *client) {
+    if (edge->stuck_count >= STUCK_MOST) {
+        ending_end(edge, client, EDGE_TARPIT_FULL);
+        return;
+    }
+    client->stage = EDGE_STUCK;
+    client->wary = true;
+    patience_stop(&client->wait);
+    list_push_back(&edge->stuck, &client->stuck);
+    edge->stuck_count++;
+    if (!uv_is_active((uv_handle_t *)&edge->release))
+        uv_timer_start(&edge->release, arrival_release, RELEASE_MS, RELEASE_MS);
+}
+
+void arrival_release(uv_timer_t *timer) {
+    struct edge *edge = timer->data;
+    if (list_empty(&edge->stuck)) {
+        uv_timer_stop(timer);
+        return;
+    }
+    struct edge_client *client = LIST_ENTRY(edge->stuck.next, struct edge_client, stuck);
+    list_remove(&client->stuck);
+    edge->stuck_count--;
+    client->stage = EDGE_GREETING;
+    patience_start(&edge->patience, &client->wait, PATIENCE_HEADER, clock_now_ns());
+    edge_arm_tick(edge);
+    proceed(edge, client);
 }
 
 /* --- whose connection it is --- */
@@ -106,7 +150,8 @@ static uint32_t limit_of(const struct edge *edge, const struct address *address)
 
 /* Who it is, is known. Proxies bring the connections of many, and have no limit of their own. */
 static void admit(struct edge *edge, struct edge_client *client) {
-    if (!client->own && !edge_trusts(edge, &client->address)) {
+    bool stranger = !client->own && !edge_trusts(edge, &client->address);
+    if (stranger) {
         uint32_t limit = limit_of(edge, &client->address);
         if (!addresses_enter(edge->addresses, &client->address, limit)) {
             ending_end(edge, client, EDGE_ADDRESS_FULL);
@@ -114,10 +159,11 @@ static void admit(struct edge *edge, struct edge_client *client) {
         }
         client->counted = true;
     }
-    if (edge->options.tls != NULL)
-        begin_tls(edge, client);
+    if (stranger && client->room == EDGE_ROOM_ALL &&
+        addresses_is_wary(edge->addresses, &client->address, clock_now_ns()))
+        get_stuck(edge, client);
     else
-        enter(edge, client);
+        proceed(edge, client);
 }
 
 static bool begins_like(const void *bytes, size_t count, const void *mark, size_t mark_bytes) {
@@ -163,11 +209,13 @@ static void greet(struct edge *edge, struct edge_client *client) {
     }
 }
 
-void arrival_event(struct edge *edge, struct edge_client *client) {
+void arrival_event(struct edge *edge, struct edge_client *client, uint32_t events) {
     if (client->stage == EDGE_GREETING)
         greet(edge, client);
-    else
+    else if (client->stage == EDGE_SHAKING)
         shake(edge, client);
+    else if ((events & (EPOLLERR | EPOLLHUP)) != 0)
+        arrival_drop(edge, client);
 }
 
 static void refuse(struct edge *edge, int fd, const struct address *address) {

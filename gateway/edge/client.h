@@ -21,8 +21,9 @@ enum edge_room { EDGE_ROOM_ALL, EDGE_ROOM_PROBES, EDGE_ROOM_COUNT };
 /* EDGE_HALF_CLOSED: it sent FIN, and may still read. EDGE_GONE: reset, or closed both ways. */
 enum edge_presence { EDGE_HERE, EDGE_HALF_CLOSED, EDGE_GONE };
 
-/* GREETING: it may begin with a PROXY header. SHAKING: TLS. ENTERED: the front end has it. */
-enum edge_stage { EDGE_NOWHERE, EDGE_GREETING, EDGE_SHAKING, EDGE_ENTERED };
+/* GREETING: it may begin with a PROXY header. STUCK: in the tarpit. SHAKING: TLS. ENTERED: the front end has
+ * it. */
+enum edge_stage { EDGE_NOWHERE, EDGE_GREETING, EDGE_STUCK, EDGE_SHAKING, EDGE_ENTERED };
 
 /* Of an HTTP connection. SENDING: a body comes in. WORKING: nothing is owed. TAKING: an answer goes out. */
 enum edge_phase { EDGE_BETWEEN, EDGE_SENDING, EDGE_WORKING, EDGE_TAKING };
@@ -43,11 +44,13 @@ struct edge_client {
     bool counted; /* in addresses */
     bool own;     /* the gateway's own, which asks whether its port answers */
     bool proxied; /* accepted from a trusted proxy */
+    bool wary;    /* its address has flooded us lately */
     bool linger, forgotten, suspect, ended;
     struct relay *relay;   /* NULL: direct, or over */
     struct stream shaking; /* TLS, until the relay has it */
     uint64_t answered;     /* requests */
     struct wait wait;
+    struct list_node stuck; /* in the tarpit's line */
     struct list_node paced; /* in the edge's line while it has to send or to take */
     enum pace_way pace_way;
     struct pace pace;

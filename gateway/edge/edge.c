@@ -245,7 +245,7 @@ static void client_event(struct edge *edge, const struct epoll_event *event) {
     struct edge_client *client = clients_find(&edge->clients, event->data.u64);
     if (client == NULL) return;
     if (client->stage != EDGE_ENTERED) {
-        arrival_event(edge, client);
+        arrival_event(edge, client, event->events);
     } else if (client->relay != NULL) {
         relay_event(edge, client, event->data.u64, event->events);
     } else if ((event->events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) {
@@ -310,6 +310,7 @@ static struct edge *edge_new(const struct edge_options *options) {
     edge->options = *options;
     edge->watch = epoll_create1(EPOLL_CLOEXEC);
     list_init(&edge->paced);
+    list_init(&edge->stuck);
     patience_init(&edge->patience);
     for (int kind = 0; kind < PATIENCE_COUNT; kind++)
         edge->patience.lengths_ns[kind] = options->header_timeout_ns;
@@ -358,8 +359,9 @@ enum outcome edge_open(struct edge **out, uv_loop_t *loop, const struct edge_opt
     int failed = uv_poll_init(loop, &edge->watch_poll, edge->watch);
     assert(failed == 0);
     uv_timer_init(loop, &edge->tick);
-    edge->watch_poll.data = edge->tick.data = edge;
-    edge->handles_open = 2;
+    uv_timer_init(loop, &edge->release);
+    edge->watch_poll.data = edge->tick.data = edge->release.data = edge;
+    edge->handles_open = 3;
     uv_poll_start(&edge->watch_poll, UV_READABLE, on_watch);
     *out = edge;
     return OK;
@@ -373,7 +375,7 @@ void edge_stop_listening(struct edge *edge) {
     listener_stop(edge->listener);
     for (size_t i = 0; i < edge->clients.places_count; i++) {
         struct edge_client *client = &edge->clients.places[i];
-        if (client->stage == EDGE_GREETING || client->stage == EDGE_SHAKING)
+        if (client->stage != EDGE_NOWHERE && client->stage != EDGE_ENTERED)
             arrival_drop(edge, client);
     }
 }
@@ -394,6 +396,7 @@ static void finish_if_over(struct edge *edge, uint64_t now_ns) {
     farewell_expire(&edge->farewell, CLOCK_NEVER);
     uv_close((uv_handle_t *)&edge->watch_poll, on_handle_closed);
     uv_close((uv_handle_t *)&edge->tick, on_handle_closed);
+    uv_close((uv_handle_t *)&edge->release, on_handle_closed);
 }
 
 void edge_close(struct edge *edge) {

@@ -35,6 +35,10 @@ void ending_count(struct edge *edge, const struct edge_client *client, enum edge
 void ending_place(struct edge *edge, struct edge_client *client) {
     patience_stop(&client->wait);
     if (client->paced.next != NULL) list_remove(&client->paced);
+    if (client->stage == EDGE_STUCK) {
+        list_remove(&client->stuck);
+        edge->stuck_count--;
+    }
     if (client->counted) addresses_leave(edge->addresses, &client->address);
     if (!client->own) edge->ordinary--;
     clients_give_back(&edge->clients, client);
@@ -181,6 +185,7 @@ static void end_flawed_h2(struct edge *edge, struct edge_client *client) {
     uint8_t goodbye[H2_GOODBYE];
     enum h2_guard_verdict verdict = client->relay->guard.h2.verdict;
     ending_count(edge, client, edge_reason_of_h2(verdict), "");
+    addresses_flooded(edge->addresses, &client->address, clock_now_ns());
     size_t bytes = h2_guard_goodbye(verdict, goodbye);
     relay_say(client->relay, goodbye, bytes);
     ending_relay(edge, client, true);

@@ -24,10 +24,13 @@ struct edge {
     uint64_t close_by_ns;
     uv_poll_t watch_poll;
     uv_timer_t tick;
+    uv_timer_t release; /* of the tarpit */
     unsigned handles_open;
     size_t ordinary; /* clients that are not our own */
     struct clients clients;
     struct patience patience;
+    struct list_node stuck;
+    size_t stuck_count;
     struct list_node paced;
     uint64_t paced_ns; /* when the paced were last looked at */
     uint64_t told_ns[EDGE_REASON_COUNT];
@@ -42,7 +45,8 @@ void edge_update_pace(struct edge *edge, struct edge_client *client);
 /* arrival */
 void arrival_accepted(void *edge, int fd, const struct sockaddr *address);
 /* A client that has not entered has sent something. */
-void arrival_event(struct edge *edge, struct edge_client *client);
+void arrival_event(struct edge *edge, struct edge_client *client, uint32_t events);
+void arrival_release(uv_timer_t *timer); /* who has been in the tarpit longest */
 /* Closes one that has not entered, without a word. */
 void arrival_drop(struct edge *edge, struct edge_client *client);
 

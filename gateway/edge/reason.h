@@ -16,6 +16,7 @@
     X(SLOW_SENDER, "slow_sender")                                                                  \
     X(SLOW_READER, "slow_reader")                                                                  \
     X(PROXY_HEADER, "proxy_header")                                                                \
+    X(TARPIT_FULL, "tarpit_full")                                                                  \
     X(TLS_HANDSHAKE, "tls_handshake")                                                              \
     X(TLS_PLAIN, "tls_plain")                                                                      \
     X(TLS_VERSION, "tls_version")                                                                  \

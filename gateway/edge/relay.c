@@ -222,7 +222,8 @@ bool relay_open(struct relay **out, const struct relay_options *options, int *li
         .kind = options->guard,
     };
     if (relay->kind == RELAY_HTTP_GUARD) http_guard_init(&relay->guard.http);
-    if (relay->kind == RELAY_H2_GUARD) h2_guard_init(&relay->guard.h2, options->now_ns);
+    if (relay->kind == RELAY_H2_GUARD)
+        h2_guard_init(&relay->guard.h2, options->wary, options->now_ns);
     struct epoll_event event = {.events = LIBRARY_EVENTS, .data.u64 = relay->library_tag};
     if (epoll_ctl(relay->epoll, EPOLL_CTL_ADD, relay->library, &event) != 0) {
         close(pair[1]);

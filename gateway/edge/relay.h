@@ -54,6 +54,7 @@ struct relay_options {
     int epoll;
     uint64_t client_tag, library_tag; /* of their events; the client's socket is in epoll already */
     enum relay_guard guard;
+    bool wary; /* the guard gives little credit */
     uint64_t now_ns;
 };
 

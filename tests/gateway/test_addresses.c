@@ -35,14 +35,14 @@ static void leave(const char *text) {
     addresses_leave(addresses, &address);
 }
 
-static void failed(const char *text, uint64_t now_ns) {
+static void flooded(const char *text, uint64_t now_ns) {
     struct address address = at(text);
-    addresses_failed(addresses, &address, now_ns);
+    addresses_flooded(addresses, &address, now_ns);
 }
 
-static bool throttled(const char *text, uint64_t now_ns) {
+static bool wary(const char *text, uint64_t now_ns) {
     struct address address = at(text);
-    return addresses_is_throttled(addresses, &address, now_ns);
+    return addresses_is_wary(addresses, &address, now_ns);
 }
 
 START_TEST(the_limit_is_exact_and_a_place_comes_back) {
@@ -81,52 +81,52 @@ START_TEST(a_refused_stranger_leaves_no_entry) {
 }
 END_TEST
 
-START_TEST(the_eleventh_failure_in_ten_seconds_throttles_for_ten) {
+START_TEST(the_fifth_flood_in_ten_seconds_makes_wary_for_ten) {
     arrange();
-    for (uint64_t i = 0; i < 10; i++) failed("10.0.0.1", 100 * S + i * S);
-    ck_assert(!throttled("10.0.0.1", 110 * S));
-    failed("10.0.0.1", 110 * S);
-    ck_assert(throttled("10.0.0.1", 110 * S));
-    ck_assert(throttled("10.0.0.1", 120 * S - 1));
-    ck_assert(!throttled("10.0.0.1", 120 * S));
-    ck_assert(!throttled("10.0.0.2", 110 * S));
+    for (uint64_t i = 0; i < 4; i++) flooded("10.0.0.1", 100 * S + i * S);
+    ck_assert(!wary("10.0.0.1", 110 * S));
+    flooded("10.0.0.1", 110 * S);
+    ck_assert(wary("10.0.0.1", 110 * S));
+    ck_assert(wary("10.0.0.1", 120 * S - 1));
+    ck_assert(!wary("10.0.0.1", 120 * S));
+    ck_assert(!wary("10.0.0.2", 110 * S));
     end();
 }
 END_TEST
 
-START_TEST(failures_that_are_spread_throttle_nobody) {
+START_TEST(floods_that_are_spread_make_nobody_wary) {
     arrange();
     for (uint64_t i = 0; i < 100; i++) {
-        failed("10.0.0.1", 100 * S + i * (S + S / 50));
-        ck_assert(!throttled("10.0.0.1", 100 * S + i * (S + S / 50)));
+        flooded("10.0.0.1", 100 * S + i * (2 * S + S / 2 + S / 50));
+        ck_assert(!wary("10.0.0.1", 100 * S + i * (2 * S + S / 2 + S / 50)));
     }
     end();
 }
 END_TEST
 
-START_TEST(failing_addresses_do_not_pile_up) {
+START_TEST(flooding_addresses_do_not_pile_up) {
     arrange();
     char text[32];
-    for (unsigned i = 0; i < ADDRESSES_FAILING + 500; i++) {
+    for (unsigned i = 0; i < ADDRESSES_FLOODING + 500; i++) {
         snprintf(text, sizeof text, "10.1.%u.%u", i >> 8, i & 255);
-        failed(text, 100 * S);
-        ck_assert_uint_le(addresses_count(addresses), ADDRESSES_FAILING);
+        flooded(text, 100 * S);
+        ck_assert_uint_le(addresses_count(addresses), ADDRESSES_FLOODING);
     }
-    failed("10.0.0.1", 111 * S); /* those of long ago go with the next */
+    flooded("10.0.0.1", 111 * S); /* those of long ago go with the next */
     ck_assert_uint_eq(addresses_count(addresses), 1);
     end();
 }
 END_TEST
 
-START_TEST(an_entry_with_failures_outlives_its_connections_and_the_other_way_round) {
+START_TEST(an_entry_with_floods_outlives_its_connections_and_the_other_way_round) {
     arrange();
     ck_assert(enter("10.0.0.1", 5));
-    failed("10.0.0.1", 100 * S);
+    flooded("10.0.0.1", 100 * S);
     leave("10.0.0.1");
     ck_assert_uint_eq(addresses_count(addresses), 1);
     ck_assert(enter("10.0.0.3", 5));
-    failed("10.0.0.3", 100 * S);
-    failed("10.0.0.2", 200 * S);
+    flooded("10.0.0.3", 100 * S);
+    flooded("10.0.0.2", 200 * S);
     ck_assert_uint_eq(addresses_count(addresses), 2);
     leave("10.0.0.3");
     ck_assert_uint_eq(addresses_count(addresses), 1);
@@ -222,8 +222,8 @@ END_TEST
 
 SUITE("gateway/addresses", 20, the_limit_is_exact_and_a_place_comes_back,
       an_ipv6_client_counts_with_its_whole_64, a_refused_stranger_leaves_no_entry,
-      the_eleventh_failure_in_ten_seconds_throttles_for_ten,
-      failures_that_are_spread_throttle_nobody, failing_addresses_do_not_pile_up,
-      an_entry_with_failures_outlives_its_connections_and_the_other_way_round,
+      the_fifth_flood_in_ten_seconds_makes_wary_for_ten,
+      floods_that_are_spread_make_nobody_wary, flooding_addresses_do_not_pile_up,
+      an_entry_with_floods_outlives_its_connections_and_the_other_way_round,
       the_limit_holds_against_a_race, addresses_are_read_and_written,
       a_socket_address_becomes_the_same_value, networks_have_their_addresses_and_no_others)

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define PLACES 8
+#define PLACES 16
 
 /* A front end that keeps its clients' sockets open and remembers what it was told. */
 static struct front_end {
@@ -128,6 +128,79 @@ START_TEST(a_client_that_sends_fin_has_half_closed) {
     ck_assert_uint_eq(front.left, 1);
     ck_assert_int_eq(front.presence, EDGE_HALF_CLOSED);
     close(fd);
+    end();
+}
+END_TEST
+
+static unsigned counted(const char *reason) {
+    static struct snapshot nothing;
+    char *page = NULL, line[128];
+    size_t bytes = 0;
+    FILE *out = open_memstream(&page, &bytes);
+    metrics_write(metrics, &nothing, out);
+    fclose(out);
+    snprintf(line, sizeof line, "edge_closed_total{frontend=\"http\",reason=\"%s\"} ", reason);
+    const char *found = strstr(page, line);
+    ck_assert_ptr_nonnull(found);
+    unsigned count = (unsigned)strtoul(found + strlen(line), NULL, 10);
+    free(page);
+    return count;
+}
+
+/* Each breaks the rules of HTTP/2 with its first byte. */
+static void flood(int times) {
+    for (int i = 0; i < times; i++) {
+        int fd = dial();
+        turn(5);
+        ck_assert_int_eq(send(fd, "X", 1, 0), 1);
+        turn(5);
+        close_client(front.entered - 1);
+        close(fd);
+    }
+}
+
+START_TEST(who_has_flooded_waits_in_the_tarpit_and_comes_in_one_by_one) {
+    choose_options();
+    options.max_connections = 100;
+    options.service = EDGE_GUARDED_H2;
+    open_it();
+    flood(5);
+    size_t before = front.entered;
+    int fds[2] = {dial(), dial()};
+    turn(20);
+    ck_assert_uint_eq(front.entered, before);
+    ck_assert_int_eq(send(fds[0], "P", 1, 0), 1); /* what is sent meanwhile is not lost */
+    turn(55);
+    ck_assert_uint_eq(front.entered, before + 1);
+    char byte = 0;
+    ck_assert_int_eq(recv(front.fds[before], &byte, 1, MSG_DONTWAIT), 1);
+    ck_assert_int_eq(byte, 'P');
+    turn(60);
+    ck_assert_uint_eq(front.entered, before + 2);
+    close(fds[0]);
+    close(fds[1]);
+    end();
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_the_tarpit_early_and_one_too_many_leave_no_trace) {
+    choose_options();
+    options.max_connections = 100;
+    options.service = EDGE_GUARDED_H2;
+    open_it();
+    flood(5);
+    size_t before = front.entered;
+    int fds[66];
+    for (int i = 0; i < 66; i++) fds[i] = dial();
+    turn(20);
+    ck_assert_uint_ge(counted("tarpit_full"), 1);
+    for (int i = 0; i < 66; i++) {
+        const struct linger hard = {.l_onoff = 1};
+        setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        close(fds[i]);
+    }
+    turn(200);
+    ck_assert_uint_le(front.entered, before + 2);
     end();
 }
 END_TEST
@@ -295,21 +368,6 @@ START_TEST(an_address_that_is_taken_or_is_none_cannot_be_opened) {
 END_TEST
 
 /* --- what clients owe --- */
-
-static unsigned counted(const char *reason) {
-    static struct snapshot nothing;
-    char *page = NULL, line[128];
-    size_t bytes = 0;
-    FILE *out = open_memstream(&page, &bytes);
-    metrics_write(metrics, &nothing, out);
-    fclose(out);
-    snprintf(line, sizeof line, "edge_closed_total{frontend=\"http\",reason=\"%s\"} ", reason);
-    const char *found = strstr(page, line);
-    ck_assert_ptr_nonnull(found);
-    unsigned count = (unsigned)strtoul(found + strlen(line), NULL, 10);
-    free(page);
-    return count;
-}
 
 START_TEST(half_a_header_and_a_fin_end_at_once) {
     choose_options();
@@ -604,6 +662,8 @@ START_TEST(a_socket_that_listens_already_goes_on_listening_for_who_comes_next) {
 END_TEST
 
 SUITE("gateway/edge", 20, a_client_that_sends_fin_has_half_closed,
+      who_has_flooded_waits_in_the_tarpit_and_comes_in_one_by_one,
+      a_client_that_leaves_the_tarpit_early_and_one_too_many_leave_no_trace,
       a_client_that_resets_is_gone_also_after_a_fin,
       bytes_that_arrive_are_none_of_the_edges_business,
       an_event_of_an_earlier_client_does_not_reach_a_later_one,
