@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define ADDRESSES_FLOODS                                                                           \
-    4 /* with more floods than so many within the window we are wary of an address */
+    2 /* with more floods than so many within the window we are wary of an address */
 #define ADDRESSES_WINDOW_NS UINT64_C(10000000000)
 #define ADDRESSES_WARY_NS   UINT64_C(10000000000)
 #define ADDRESSES_FLOODING  4096 /* addresses whose floods are kept; the oldest are forgotten */

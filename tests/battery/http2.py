@@ -136,6 +136,8 @@ class Flood(multiprocessing.Process):
             began = time.monotonic()
             try:
                 connection.sendall(PREFACE + frame(SETTINGS, 0, 0, b""))
+                if self.make is not unanswered_streams:
+                    connection.sendall(frame(SETTINGS, ACK, 0, b""))
                 for data in self.make():
                     if time.monotonic() > end:
                         break

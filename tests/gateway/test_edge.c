@@ -164,7 +164,7 @@ START_TEST(who_has_flooded_waits_in_the_tarpit_and_comes_in_one_by_one) {
     options.max_connections = 100;
     options.service = EDGE_GUARDED_H2;
     open_it();
-    flood(5);
+    flood(3);
     size_t before = front.entered;
     int fds[2] = {dial(), dial()};
     turn(20);
@@ -188,7 +188,7 @@ START_TEST(a_client_that_leaves_the_tarpit_early_and_one_too_many_leave_no_trace
     options.max_connections = 100;
     options.service = EDGE_GUARDED_H2;
     open_it();
-    flood(5);
+    flood(3);
     size_t before = front.entered;
     int fds[66];
     for (int i = 0; i < 66; i++) fds[i] = dial();
