@@ -1,5 +1,6 @@
 #include "gateway/metrics.h"
 
+#include "core/base/log.h"
 #include "gateway/edge/reason.h"
 #include "gateway/tenant_list.h"
 
@@ -9,25 +10,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct lag {
-    _Atomic uint64_t buckets[HISTOGRAM_BUCKETS], count, sum_ns;
+/* A histogram that many threads add to. */
+struct tally {
+    _Atomic uint64_t buckets[HISTOGRAM_BUCKETS], sum_ns;
 };
 
 /* What was answered under one pool's name; it stays when the pool goes. */
 struct row {
     struct row *next;
     _Atomic uint64_t answered[FRONTEND_COUNT][OUTCOME_COUNT];
+    _Atomic(struct tally *) rejected[OUTCOME_COUNT]; /* NULL before the first */
     char name[];
 };
 
-#define ROW_BUCKETS 64
+#define ROW_BUCKETS  64
+#define LABELS_BYTES 160 /* two of them: a pool's name has at most 63 characters */
 
 struct metrics {
     _Atomic int64_t connections[FRONTEND_COUNT];
     _Atomic int64_t tls_expiry[FRONTEND_COUNT]; /* 0: no TLS */
     _Atomic uint64_t tls_failures[FRONTEND_COUNT];
     _Atomic uint64_t edge_closed[FRONTEND_COUNT][EDGE_REASON_COUNT];
-    struct lag lag[FRONTEND_COUNT];
+    _Atomic uint64_t spans[SPANS_FATES];
+    struct tally lag[FRONTEND_COUNT];
     _Atomic(struct row *) rows[ROW_BUCKETS]; /* by name; they only ever grow at their head */
     struct row *nameless;
     _Atomic uint64_t refused[FRONTEND_COUNT][OUTCOME_COUNT]; /* before they were looked at */
@@ -37,11 +42,20 @@ static const char *const frontend_names[] = {
 #define FRONTEND_TEXT(name, text) [FRONTEND_##name] = (text),
     FRONTENDS(FRONTEND_TEXT)};
 
+const char *frontend_name(enum frontend frontend) {
+    return frontend_names[frontend];
+}
+
 static struct row *row_new(const char *name) {
     size_t bytes = strlen(name) + 1;
     struct row *row = calloc(1, sizeof *row + bytes);
     if (row != NULL) memcpy(row->name, name, bytes);
     return row;
+}
+
+static void row_free(struct row *row) {
+    for (size_t i = 0; i < OUTCOME_COUNT; i++) free(atomic_load(&row->rejected[i]));
+    free(row);
 }
 
 enum outcome metrics_open(struct metrics **out) {
@@ -63,11 +77,11 @@ void metrics_close(struct metrics *metrics) {
         struct row *row = atomic_load(&metrics->rows[i]);
         while (row != NULL) {
             struct row *next = row->next;
-            free(row);
+            row_free(row);
             row = next;
         }
     }
-    free(metrics->nameless);
+    row_free(metrics->nameless);
     free(metrics);
 }
 
@@ -98,14 +112,53 @@ static struct row *row_of(struct metrics *metrics, const char *name) {
     return row;
 }
 
+static struct row *row_named(struct metrics *metrics, const char *pool) {
+    return *pool != '\0' ? row_of(metrics, pool) : metrics->nameless;
+}
+
 void metrics_answered(struct metrics *metrics, const char *pool, enum frontend frontend,
                       enum outcome outcome) {
-    struct row *row = *pool != '\0' ? row_of(metrics, pool) : metrics->nameless;
+    struct row *row = row_named(metrics, pool);
     atomic_fetch_add_explicit(&row->answered[frontend][outcome], 1, memory_order_relaxed);
 }
 
 void metrics_refused(struct metrics *metrics, enum frontend frontend, enum outcome outcome) {
     atomic_fetch_add_explicit(&metrics->refused[frontend][outcome], 1, memory_order_relaxed);
+}
+
+static void tally_add(struct tally *tally, uint64_t value_ns) {
+    size_t bucket = 0;
+    while (bucket < HISTOGRAM_BUCKETS - 1 && value_ns > histogram_bounds_ns[bucket]) bucket++;
+    atomic_fetch_add_explicit(&tally->buckets[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tally->sum_ns, value_ns, memory_order_relaxed);
+}
+
+static struct histogram tally_read(struct tally *tally) {
+    struct histogram copy = {.sum_ns = atomic_load(&tally->sum_ns)};
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
+        copy.count += copy.buckets[i] = atomic_load(&tally->buckets[i]);
+    return copy;
+}
+
+/* Made with the first refusal. Without memory for it the time is not told. */
+static struct tally *tally_of(struct row *row, enum outcome outcome) {
+    struct tally *tally = atomic_load(&row->rejected[outcome]);
+    if (tally != NULL) return tally;
+    struct tally *made = calloc(1, sizeof *made);
+    if (made == NULL || atomic_compare_exchange_strong(&row->rejected[outcome], &tally, made))
+        return made;
+    free(made);
+    return tally;
+}
+
+void metrics_rejected(struct metrics *metrics, const char *pool, enum outcome outcome,
+                      uint64_t took_ns) {
+    struct tally *tally = tally_of(row_named(metrics, pool), outcome);
+    if (tally != NULL) tally_add(tally, took_ns);
+}
+
+void metrics_spans(struct metrics *metrics, enum spans_fate fate, uint64_t count) {
+    atomic_fetch_add_explicit(&metrics->spans[fate], count, memory_order_relaxed);
 }
 
 void metrics_connections(struct metrics *metrics, enum frontend frontend, int change) {
@@ -126,33 +179,26 @@ void metrics_edge_closed(struct metrics *metrics, enum frontend frontend, unsign
 }
 
 void metrics_loop_lag(struct metrics *metrics, enum frontend frontend, uint64_t lag_ns) {
-    struct lag *lag = &metrics->lag[frontend];
-    size_t bucket = 0;
-    while (bucket < HISTOGRAM_BUCKETS - 1 && lag_ns > histogram_bounds_ns[bucket]) bucket++;
-    atomic_fetch_add_explicit(&lag->buckets[bucket], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&lag->count, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&lag->sum_ns, lag_ns, memory_order_relaxed);
+    tally_add(&metrics->lag[frontend], lag_ns);
 }
 
 static void family(FILE *out, const char *name, const char *type, const char *help) {
     fprintf(out, "# HELP poolgate_%s %s\n# TYPE poolgate_%s %s\n", name, help, name, type);
 }
 
-/* label="value": one pair that is in braces already open; pool names need no escapes. */
-static void histogram(FILE *out, const char *name, const char *label, const char *value,
+/* labels: what stands between the braces; pool names need no escapes. */
+static void histogram(FILE *out, const char *name, const char *labels,
                       const struct histogram *histogram) {
     uint64_t sum = 0;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
         sum += histogram->buckets[i];
-        fprintf(out, "poolgate_%s_bucket{%s=\"%s\",le=\"%.9g\"} %" PRIu64 "\n", name, label, value,
+        fprintf(out, "poolgate_%s_bucket{%s,le=\"%.9g\"} %" PRIu64 "\n", name, labels,
                 (double)histogram_bounds_ns[i] / 1e9, sum);
     }
     sum += histogram->buckets[HISTOGRAM_BUCKETS - 1];
-    fprintf(out, "poolgate_%s_bucket{%s=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", name, label, value,
-            sum);
-    fprintf(out, "poolgate_%s_sum{%s=\"%s\"} %.9f\n", name, label, value,
-            (double)histogram->sum_ns / 1e9);
-    fprintf(out, "poolgate_%s_count{%s=\"%s\"} %" PRIu64 "\n", name, label, value, sum);
+    fprintf(out, "poolgate_%s_bucket{%s,le=\"+Inf\"} %" PRIu64 "\n", name, labels, sum);
+    fprintf(out, "poolgate_%s_sum{%s} %.9f\n", name, labels, (double)histogram->sum_ns / 1e9);
+    fprintf(out, "poolgate_%s_count{%s} %" PRIu64 "\n", name, labels, sum);
 }
 
 static void write_row(struct row *row, FILE *out) {
@@ -180,25 +226,50 @@ static void write_refusals(struct metrics *metrics, FILE *out) {
                     atomic_load(&metrics->refused[frontend][outcomes[i]]));
 }
 
-static void write_requests(struct metrics *metrics, FILE *out) {
-    family(out, "requests_total", "counter", "Requests answered, by how they ended.");
+static void write_rejections(struct row *row, FILE *out) {
+    char labels[LABELS_BYTES];
+    for (int outcome = 0; outcome < OUTCOME_COUNT; outcome++) {
+        struct tally *tally = atomic_load(&row->rejected[outcome]);
+        if (tally == NULL) continue;
+        struct histogram copy = tally_read(tally);
+        snprintf(labels, sizeof labels, "pool=\"%s\",code=\"%s\"", row->name,
+                 outcome_code((enum outcome)outcome));
+        histogram(out, "rejected_seconds", labels, &copy);
+    }
+}
+
+static void write_rows(struct metrics *metrics, void (*write_one)(struct row *, FILE *),
+                       FILE *out) {
     for (size_t i = 0; i < ROW_BUCKETS; i++)
         for (struct row *row = atomic_load(&metrics->rows[i]); row != NULL; row = row->next)
-            write_row(row, out);
-    write_row(metrics->nameless, out);
+            write_one(row, out);
+    write_one(metrics->nameless, out);
+}
+
+static void write_requests(struct metrics *metrics, FILE *out) {
+    family(out, "requests_total", "counter", "Requests answered, by how they ended.");
+    write_rows(metrics, write_row, out);
+    family(out, "rejected_seconds", "histogram",
+           "Time from arrival to the answer of requests that no worker had.");
+    write_rows(metrics, write_rejections, out);
     write_refusals(metrics, out);
 }
 
 /* --- one number of each pool ------------------------------------------------------------------- */
 
-enum number_kind { NUMBER_COUNT, NUMBER_LEVEL, NUMBER_TIME, NUMBER_REAL };
+enum number_kind { NUMBER_COUNT, NUMBER_LEVEL, NUMBER_TIME, NUMBER_REAL, NUMBER_TRUTH };
 
 #define POOL_FIELD(field) offsetof(struct pool_snapshot, field)
 static const struct pool_number {
     const char *name, *type, *help;
     size_t offset;
-    enum number_kind kind; /* uint64_t, uint32_t, nanoseconds, double */
+    enum number_kind kind; /* uint64_t, uint32_t, nanoseconds, double, bool */
 } pool_numbers[] = {
+    {"can_serve", "gauge", "1: a slot can serve, or would be started for a request.",
+     POOL_FIELD(can_serve), NUMBER_TRUTH},
+    {"queue_capacity", "gauge", "Requests that may wait.", POOL_FIELD(capacity), NUMBER_LEVEL},
+    {"queue_bytes", "gauge", "Bytes of the bodies that the pool holds.", POOL_FIELD(bytes),
+     NUMBER_COUNT},
     {"expected_wait_seconds", "gauge", "How long the last in the queue will wait.",
      POOL_FIELD(expected_wait_ns), NUMBER_TIME},
     {"service_rate", "gauge", "Requests answered by slots in a second, lately.",
@@ -239,6 +310,7 @@ static void write_pool_number(const struct pool_number *number, const struct poo
     case NUMBER_LEVEL: fprintf(out, "%" PRIu32 "\n", *(const uint32_t *)field); break;
     case NUMBER_TIME: fprintf(out, "%.9f\n", (double)*(const uint64_t *)field / 1e9); break;
     case NUMBER_REAL: fprintf(out, "%.6f\n", *(const double *)field); break;
+    case NUMBER_TRUTH: fprintf(out, "%d\n", *(const bool *)field); break;
     }
 }
 
@@ -324,13 +396,14 @@ static void write_times(const struct snapshot *snapshot, FILE *out) {
         {"cancel_seconds", "Time from a cancel to the free slot.",
          offsetof(struct pool_snapshot, cancel_time)},
     };
+    char labels[LABELS_BYTES];
     for (size_t t = 0; t < sizeof times / sizeof times[0]; t++) {
         family(out, times[t].name, "histogram", times[t].help);
         for (size_t i = 0; i < snapshot->pools_count; i++) {
             const struct pool_snapshot *pool = &snapshot->pools[i];
             const char *field = (const char *)pool + times[t].offset;
-            histogram(out, times[t].name, "pool", pool->name,
-                      (const struct histogram *)(const void *)field);
+            snprintf(labels, sizeof labels, "pool=\"%s\"", pool->name);
+            histogram(out, times[t].name, labels, (const struct histogram *)(const void *)field);
         }
     }
 }
@@ -428,15 +501,12 @@ static void write_governor(const struct snapshot *snapshot, FILE *out) {
 
 static void write_loops(struct metrics *metrics, const struct snapshot *snapshot, FILE *out) {
     family(out, "loop_lag_seconds", "histogram", "How long one turn of a loop took.");
-    histogram(out, "loop_lag_seconds", "loop", "pool", &snapshot->loop_lag);
+    histogram(out, "loop_lag_seconds", "loop=\"pool\"", &snapshot->loop_lag);
     for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++) {
-        struct lag *lag = &metrics->lag[frontend];
-        struct histogram copy = {.count = atomic_load(&lag->count),
-                                 .sum_ns = atomic_load(&lag->sum_ns)};
-        for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-            copy.buckets[i] = atomic_load(&lag->buckets[i]);
-        if (copy.count > 0)
-            histogram(out, "loop_lag_seconds", "loop", frontend_names[frontend], &copy);
+        char labels[LABELS_BYTES];
+        struct histogram copy = tally_read(&metrics->lag[frontend]);
+        snprintf(labels, sizeof labels, "loop=\"%s\"", frontend_names[frontend]);
+        if (copy.count > 0) histogram(out, "loop_lag_seconds", labels, &copy);
     }
     family(out, "loop_lag_max_seconds", "gauge", "The longest turn since the gateway started.");
     fprintf(out, "poolgate_loop_lag_max_seconds{loop=\"pool\"} %.9f\n",
@@ -487,6 +557,12 @@ void metrics_write(struct metrics *metrics, const struct snapshot *snapshot, FIL
     write_loops(metrics, snapshot, out);
     plain(out, "events_lost_total", "counter", "Events that slow listeners missed.",
           snapshot->events_lost);
+    plain(out, "log_dropped_total", "counter", "Lines of the log that there was no room for.",
+          log_dropped());
+    plain(out, "trace_sent_total", "counter", "Spans that the collector took.",
+          atomic_load(&metrics->spans[SPANS_SENT]));
+    plain(out, "trace_dropped_total", "counter", "Spans that were lost on the way to it.",
+          atomic_load(&metrics->spans[SPANS_DROPPED]));
     family(out, "connections", "gauge", "Clients' connections that are open.");
     for (int frontend = 0; frontend < FRONTEND_COUNT; frontend++)
         fprintf(out, "poolgate_connections{frontend=\"%s\"} %" PRId64 "\n",

@@ -14,6 +14,7 @@
 #include "gateway/process/hardening.h"
 #include "gateway/process/privileges.h"
 #include "gateway/self_dial.h"
+#include "gateway/trace/tracer.h"
 #include "workers/host/thread_host.h"
 
 #include <assert.h>
@@ -59,6 +60,7 @@ struct gateway {
     struct access *access;
     struct metrics *metrics;
     struct certificates *certificates;
+    struct observer observer;
     struct http_server *http;
     struct rpc_server *rpc;
     struct reconfigure *reconfigure;
@@ -112,6 +114,21 @@ static bool open_gate(struct gateway *gateway) {
     return outcome == OK;
 }
 
+/* Before the pools: what libcurl opens must be marked before a worker could inherit it. */
+static bool open_observer(struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    struct observer *observer = &gateway->observer;
+    if (metrics_open(&gateway->metrics) != OK) return false;
+    *observer = (struct observer){.metrics = gateway->metrics, .access_log = config->log.access};
+    if (config->trace.otlp == NULL) return true;
+    const struct tracer_options options = {
+        .collector = config->trace.otlp,
+        .sample_percent = config->trace.sample_percent,
+        .metrics = gateway->metrics,
+    };
+    return tracer_open(&observer->tracer, &options) == OK;
+}
+
 /* Returns false; INVALID_REQUEST: errno tells. */
 static bool say_cannot_listen(const char *door, const struct listen_address *listen,
                               enum outcome outcome) {
@@ -126,6 +143,7 @@ static bool open_http(struct gateway *gateway) {
     const struct http_server_options options = {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
+        .observer = &gateway->observer,
         .config = config,
         .tls = certificates_of(gateway->certificates, FRONTEND_HTTP),
         .access = gateway->access,
@@ -141,6 +159,7 @@ static bool open_grpc(struct gateway *gateway) {
     const struct rpc_server_options options = {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
+        .observer = &gateway->observer,
         .config = config,
         .tls = certificates_of(gateway->certificates, FRONTEND_GRPC),
         .access = gateway->access,
@@ -159,7 +178,6 @@ static void raise_descriptor_limit(void) {
 }
 
 static bool open_certificates(struct gateway *gateway) {
-    if (metrics_open(&gateway->metrics) != OK) return false;
     return certificates_open(&gateway->certificates, gateway->configuration.config,
                              gateway->metrics) == OK;
 }
@@ -174,6 +192,7 @@ static bool open_access(struct gateway *gateway) {
 }
 
 static bool open_all(struct gateway *gateway) {
+    if (!open_observer(gateway)) return false;
     if (!open_access(gateway) || !open_certificates(gateway)) return false;
     if (!find_workers(gateway) || !open_gate(gateway)) return false;
     bool http = open_http(gateway);
@@ -274,6 +293,7 @@ static int serve(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     if (log_open(STDERR_FILENO, config->log.level, config->log.format) != OK) return EXIT_FAILURE;
     if (watchdog_open() != OK || !open_all(gateway)) {
+        tracer_close(gateway->observer.tracer);
         watchdog_close();
         log_close();
         return EXIT_FAILURE;
@@ -288,6 +308,7 @@ static int serve(struct gateway *gateway) {
                                          .reconfigure = gateway->reconfigure,
                                          .herald = &gateway->herald};
     lifetime_run(&parts);
+    tracer_close(gateway->observer.tracer);
     uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
     watchdog_close();

@@ -90,13 +90,17 @@ struct config {
         uint32_t max;
         struct text_list webhooks;
     } jobs;
-    char *trace_otlp;
+    struct {
+        char *otlp;
+        uint32_t sample_percent;
+    } trace;
     struct {
         uint64_t grace_ns, timeout_ns;
     } drain;
     struct {
         enum log_level level;
         enum log_format format;
+        bool access;
     } log;
     const struct pair *chaos; /* as written, with seed; pools[i].core.chaos is what came of it */
     size_t chaos_count;

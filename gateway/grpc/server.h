@@ -8,7 +8,7 @@
 #include "core/gate.h"
 #include "gateway/config/config.h"
 #include "gateway/keys/access.h"
-#include "gateway/metrics.h"
+#include "gateway/observer.h"
 
 /* The library has taken the names grpc_server and grpc_server_*. */
 struct rpc_server;
@@ -16,6 +16,7 @@ struct rpc_server;
 struct rpc_server_options {
     struct gate *gate;
     struct metrics *metrics;
+    const struct observer *observer;
     const struct config *config;
     struct tls *tls;       /* NULL: plain */
     struct access *access; /* NULL: everybody may do everything but administer */

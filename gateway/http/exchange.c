@@ -1,6 +1,7 @@
 #include "gateway/http/exchange.h"
 
 #include "core/base/clock.h"
+#include "gateway/http/exchange_record.h"
 #include "gateway/http/forwarded.h"
 #include "gateway/http/origin.h"
 #include "gateway/http/path.h"
@@ -156,6 +157,7 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
     exchange->address =
         forwarded_client(edge, &exchange->client->address, exchange->headers.forwarded_for);
     choose_id(exchange);
+    observer_began(front->observer, exchange->headers.traceparent, &exchange->course);
     const struct start_line start = {method, target, version};
     const char *flaw;
     enum outcome outcome = hygiene_verdict(&exchange->headers.hygiene, &start, &flaw);
@@ -181,6 +183,7 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
 enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_t *bytes) {
     size_t count = *bytes;
     *bytes = 0;
+    exchange->course.bytes_in += count;
     if (exchange->refusal.outcome == OK && exchange->handler->body != NULL) {
         exchange->handler->body(exchange, data, count);
         if (exchange->refusal.outcome == OK) return MHD_YES;
@@ -201,11 +204,17 @@ enum MHD_Result exchange_continue(struct exchange *exchange) {
     return reply_refusal(exchange);
 }
 
+enum outcome exchange_outcome(const struct exchange *exchange) {
+    if (exchange->refusal.outcome != OK) return exchange->refusal.outcome;
+    return exchange->phase == EXCHANGE_REPLIED ? exchange->course.outcome : CANCELLED;
+}
+
 void exchange_end(struct exchange *exchange) {
     assert(exchange->phase != EXCHANGE_WAITING);
     access_leave(&exchange->grant);
     if (exchange->handler != NULL && exchange->handler->end != NULL)
         exchange->handler->end(exchange);
+    exchange_record_ended(exchange);
     struct front *front = exchange->front;
     struct edge_client *client = exchange->client;
     struct edge *edge = exchange_port(exchange)->edge;

@@ -32,7 +32,6 @@ struct invoke {
     uint64_t id;       /* the gate's name of it while the exchange waits */
     bool cancelled;
     struct request *request; /* the pool's answer, from EXCHANGE_ANSWERED to the reply */
-    enum outcome outcome;    /* of that answer */
 };
 
 struct exchange {
@@ -49,6 +48,7 @@ struct exchange {
     bool close; /* the connection ends with the reply */
     uint64_t arrived_ns, swallowed;
     struct refusal refusal;
+    struct request_course course;
     struct live_request live; /* live.id is the request's id */
     char id[REQUEST_ID_FRESH_BYTES];
     struct invoke invoke;
@@ -63,6 +63,9 @@ enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_
 enum MHD_Result exchange_continue(struct exchange *exchange);
 /* The reply is out, or the connection is lost. */
 void exchange_end(struct exchange *exchange);
+
+/* How it ended, once it has. */
+enum outcome exchange_outcome(const struct exchange *exchange);
 
 /* The first refusal counts. detail: a constant text or NULL. */
 void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char *detail);

@@ -12,6 +12,8 @@ enum MHD_Result reply_text(struct exchange *exchange, unsigned status, const cha
                            char *text, size_t bytes);
 enum MHD_Result reply_problem(struct exchange *exchange, const struct refusal *refusal);
 enum MHD_Result reply_options(struct exchange *exchange); /* 204 with Allow */
+/* The reply has a body of so many bytes; of HEAD none of them is sent. */
+void reply_counts(struct exchange *exchange, size_t bytes);
 /* Adds what every reply has, queues it, and lets go of it. NULL is allowed and fails. */
 enum MHD_Result reply_queue(struct exchange *exchange, unsigned status,
                             struct MHD_Response *response);

@@ -317,6 +317,7 @@ static enum outcome open_front(struct front *front, const struct http_server_opt
     const struct config *config = options->config;
     front->gate = options->gate;
     front->metrics = options->metrics;
+    front->observer = options->observer;
     front->config = config;
     front->access = options->access;
     enum outcome outcome = body_accounts_open(&front->accounts, front->gate);

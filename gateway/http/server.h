@@ -9,13 +9,14 @@
 #include "core/gate.h"
 #include "gateway/config/config.h"
 #include "gateway/keys/access.h"
-#include "gateway/metrics.h"
+#include "gateway/observer.h"
 
 struct http_server;
 
 struct http_server_options {
     struct gate *gate;
     struct metrics *metrics;
+    const struct observer *observer;
     const struct config *config;
     struct tls *tls;                      /* NULL: plain */
     struct access *access;                /* NULL: everybody may do everything but administer */

@@ -132,7 +132,7 @@ START_TEST(a_program_without_settings_has_the_defaults_of_the_contract) {
     ck_assert_uint_eq(config->jobs.keep_ns, 24 * HOUR);
     ck_assert_uint_eq(config->jobs.max, 100000);
     ck_assert_uint_eq(config->jobs.webhooks.count, 0);
-    ck_assert_ptr_null(config->trace_otlp);
+    ck_assert_ptr_null(config->trace.otlp);
     ck_assert_uint_eq(config->drain.grace_ns, 5 * CLOCK_S);
     ck_assert_uint_eq(config->drain.timeout_ns, 25 * CLOCK_S);
     ck_assert_int_eq(config->log.level, LOG_INFO);
@@ -238,7 +238,7 @@ START_TEST(every_key_of_the_contract_is_accepted) {
     ck_assert_int_eq(config->auth.trust_tenant_header, TRUST_NO);
     ck_assert(config->memory_limit.bytes == 6 * GIB && config->memory_limit.percent == 0);
     ck_assert_str_eq(config->jobs.path, "/var/lib/jobs");
-    ck_assert_str_eq(config->trace_otlp, "http://127.0.0.1:4318");
+    ck_assert_str_eq(config->trace.otlp, "http://127.0.0.1:4318");
     ck_assert(config->log.level == LOG_DEBUG && config->log.format == LOG_JSON);
     ck_assert_str_eq(pool->core.worker.command[1], "my_worker.py");
     ck_assert_ptr_null(pool->core.worker.command[2]);
