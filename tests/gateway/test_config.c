@@ -912,7 +912,7 @@ static const struct mistake setting_mistakes[] = {
                            "here: min, max, inflight, staged, pick, cpus\n"},
     {"pools.b.slots.max=3", "--set: pools.b.slots.max: no such pool (did you mean a?), allowed "
                             "here: a\n"},
-    {"log=loud", "--set: log: \"loud\" is not a map, allowed here: level, format\n"},
+    {"log=loud", "--set: log: \"loud\" is not a map, allowed here: level, format, access\n"},
     {"log={level: loud}", "--set: log.level: \"loud\" is not one of the choices, allowed is debug, "
                           "info, warn, error or alert\n"},
     {"pools.a.env.pass=PATH", "--set: pools.a.env.pass: \"PATH\" is not a list, allowed is a list "
