@@ -116,7 +116,7 @@ class Node:
 
     def begin(self, pool="echo", payload=b"", **more):
         """Begins an Invoke. In `more`: fields of the request, or what driver.js knows."""
-        known = {key: more.pop(key) for key in ("deadline_ms", "connection", "compression", "reply_file") if key in more}
+        known = {key: more.pop(key) for key in ("deadline_ms", "headers", "connection", "compression", "reply_file") if key in more}
         if payload:
             file = self.gateway.folder / f"payload-{self.next}"
             file.write_bytes(payload)

@@ -54,9 +54,9 @@ START_TEST(refusals_have_times_of_their_own) {
     arrange();
     write_page();
     ck_assert_ptr_null(strstr(page, "poolgate_rejected_seconds_bucket"));
-    metrics_refused(metrics, "ocr", QUEUE_FULL, 200000);
-    metrics_refused(metrics, "ocr", QUEUE_FULL, 2000000000);
-    metrics_refused(metrics, "", NO_SUCH_POOL, 1);
+    metrics_rejected(metrics, "ocr", QUEUE_FULL, 200000);
+    metrics_rejected(metrics, "ocr", QUEUE_FULL, 2000000000);
+    metrics_rejected(metrics, "", NO_SUCH_POOL, 1);
     write_page();
     has("poolgate_rejected_seconds_bucket{pool=\"ocr\",code=\"queue_full\",le=\"0.0001\"} 0");
     has("poolgate_rejected_seconds_bucket{pool=\"ocr\",code=\"queue_full\",le=\"0.00025\"} 1");
@@ -281,7 +281,7 @@ static void read_line(const char *line) {
 START_TEST(the_page_is_in_the_text_format) {
     arrange();
     metrics_answered(metrics, "ocr", FRONTEND_HTTP, OK);
-    metrics_refused(metrics, "ocr", QUEUE_FULL, 1);
+    metrics_rejected(metrics, "ocr", QUEUE_FULL, 1);
     metrics_loop_lag(metrics, FRONTEND_HTTP, 1);
     pools[0].tenants_count = 1;
     snapshot.memory.limit_bytes = 1;

@@ -40,6 +40,12 @@ function outcome(error, began) {
            seconds: (performance.now() - began) / 1000 };
 }
 
+function headers(command) {
+  const metadata = new grpc.Metadata();
+  for (const [name, value] of Object.entries(command.headers || {})) metadata.set(name, value);
+  return metadata;
+}
+
 function options(command) {
   return command.deadline_ms === undefined ? {} : { deadline: Date.now() + command.deadline_ms };
 }
@@ -58,7 +64,7 @@ function invoke(command, finish) {
   const request = { ...command.request };
   if (command.payload_file) request.payload = fs.readFileSync(command.payload_file);
   const gateway = client(poolgate.v1.Gateway, command.connection, command.compression);
-  underway.set(command.id, gateway.Invoke(request, options(command), (error, reply) => {
+  underway.set(command.id, gateway.Invoke(request, headers(command), options(command), (error, reply) => {
     underway.delete(command.id);
     const result = outcome(error, began);
     if (reply) {
