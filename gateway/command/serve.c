@@ -114,7 +114,6 @@ static bool open_gate(struct gateway *gateway) {
     return outcome == OK;
 }
 
-/* Before the pools: what libcurl opens must be marked before a worker could inherit it. */
 static bool open_observer(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     struct observer *observer = &gateway->observer;

@@ -3,13 +3,11 @@
 #include "core/base/clock.h"
 
 #include <curl/curl.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define CONNECT_MS 2000L
 #define TIMEOUT_MS 5000L
@@ -29,12 +27,6 @@ static size_t on_reply(char *data, size_t size, size_t count, void *owner) {
     return size * count;
 }
 
-/* Workers must not inherit it. */
-static curl_socket_t on_socket(void *owner, curlsocktype purpose, struct curl_sockaddr *address) {
-    (void)owner, (void)purpose;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
 static void write_url(struct collector *collector, const char *address) {
     size_t bytes = strlen(address), path = strlen(COLLECTOR_PATH);
     while (bytes > 0 && address[bytes - 1] == '/') bytes--;
@@ -52,7 +44,6 @@ static void set_options(struct collector *collector) {
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "poolgate/" POOLGATE_VERSION);
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_reply);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, TIMEOUT_MS);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
 /* A record with room for what it points to. */
 struct kept {
@@ -259,8 +258,6 @@ enum outcome tracer_open(struct tracer **out, const struct tracer_options *optio
     tracer->ring = calloc(TRACER_REQUESTS, sizeof *tracer->ring);
     tracer->batch = calloc(TRACER_BATCH, sizeof *tracer->batch);
     enum outcome outcome = collector_open(&tracer->collector, options->collector);
-    /* What libcurl wakes itself with would be inherited by workers. */
-    close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
     bool room = tracer->ring != NULL && tracer->batch != NULL;
     if (outcome == OK && room && pthread_create(&tracer->thread, NULL, tracer_main, tracer) == 0) {
         *out = tracer;

@@ -217,17 +217,4 @@ def spans_that_wait_are_sent_at_the_end():
             collector.request(trace, 2)
 
 
-@test
-def workers_inherit_nothing_of_it():
-    with Collector() as collector, traced(collector, [echo()]) as gateway:
-        gateway.post("echo", b"x")
-        eventually(lambda: collector.spans, about="spans are sent")
-        os.kill(gateway.slot("echo")["pid"], 9)
-        eventually(lambda: gateway.slot("echo")["restarts"] == 1, about="another worker")
-        gateway.until_slot("echo", "ready", "idle")
-        with Gateway([echo()]) as plain:
-            pids = [g.slot("echo")["pid"] for g in (gateway, plain)]
-            equal(*(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids), "descriptors of a worker with and without traces")
-
-
 main(__doc__)
