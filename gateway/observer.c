@@ -81,7 +81,7 @@ static void write_line(const struct request_record *record) {
 void observer_ended(const struct observer *observer, const struct request_record *record) {
     if (is_refusal(record))
         metrics_rejected(observer->metrics, record->course->pool, record->outcome,
-                        record->ended_ns - record->arrived_ns);
+                         record->ended_ns - record->arrived_ns);
     if (is_logged(observer, record->probe)) write_line(record);
     if (is_traced(observer, record->course, record->probe)) tracer_add(observer->tracer, record);
 }
