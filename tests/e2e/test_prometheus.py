@@ -22,9 +22,8 @@ DASHBOARD = ROOT / "docker" / "grafana" / "poolgate.json"
 NAME = re.compile(r"\bpoolgate_[a-z_]+\b")
 # Families that a gateway has only under a condition, which this one does not meet.
 CONDITIONAL = {
-    "poolgate_edge_closed_total",               # edge
-    "poolgate_tls_certificate_expiry_seconds",  # a port with TLS
-    "poolgate_memory_limit_bytes",              # a limit that is known
+    "poolgate_tls_certificate_expiry_seconds", "poolgate_tls_reload_failures_total",  # a port with TLS
+    "poolgate_memory_limit_bytes",                                                    # a limit that is known
 }
 
 
