@@ -9,6 +9,7 @@
 #include "core/base/names.c"
 #include "core/base/request.c"
 #include "core/burial.c"
+#include "core/policy/deadlines.c"
 #include "core/policy/dedup.c"
 #include "core/policy/quarantine.c"
 #include "core/policy/queue_groups.c"
