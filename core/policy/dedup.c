@@ -1,6 +1,7 @@
 #include "core/policy/dedup.h"
 
 #include "core/base/secret.h"
+#include "core/base/uninitialized.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -92,7 +93,7 @@ static void say_metadata(struct saying *saying, const struct request *request) {
 }
 
 void dedup_digest(struct request *request) {
-    struct saying saying; /* large, and only what is said is read */
+    UNINITIALIZED struct saying saying; /* only what is said is read */
     size_t bytes = request->body != NULL ? request->body->bytes : 0;
     const uint8_t *data = bytes > 0 ? body_data(request->body) : NULL;
     request->digest[0] = request->digest[1] = 0;

@@ -41,6 +41,7 @@ struct front {
     _Atomic bool draining;
     struct front_port http, admin; /* admin.edge NULL: there is no admin.listen */
     struct channel *channel;       /* the pool's answers, one place per connection */
+    struct request_home home;      /* wakes its reader */
     struct live_requests live;
     struct request_ids ids;
     struct readiness readiness;

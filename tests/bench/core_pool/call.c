@@ -55,6 +55,7 @@ enum outcome call_submit(struct call *call, const struct call_options *options) 
     request->arrived_ns = options->arrived_ns;
     request->deadline_ns = options->deadline_ns;
     request->done = on_done;
+    request->home = call->home->home.wake != NULL ? &call->home->home : NULL;
     request->owner = call;
     call->request = NULL;
     call->answers = 0;
