@@ -8,7 +8,7 @@
 
 #include "core/base/request.h"
 
-#define ANSWERS_MOST 64 /* so many wait for one another, and no more */
+#define ANSWERS_MOST 256 /* so many wait for one another, and no more */
 
 struct answers {
     struct request *first, *last; /* chained through next_by_id: they are in no queue any more */
