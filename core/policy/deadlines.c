@@ -11,7 +11,8 @@ static bool expires_before(const void *a, const void *b) {
 }
 
 static void deadline_placed(void *element, size_t index) {
-    ((struct request *)element)->deadline_index = index;
+    ((struct request *)element)->deadline_index =
+        index != HEAP_NOWHERE ? (uint32_t)index : REQUEST_NOWHERE;
 }
 
 enum outcome deadlines_init(struct deadlines *deadlines, size_t room) {
@@ -36,7 +37,7 @@ void deadlines_add(struct deadlines *deadlines, struct request *request) {
 
 void deadlines_remove(struct deadlines *deadlines, struct request *request) {
     if (request->deadline_node.next != NULL) list_remove(&request->deadline_node);
-    if (request->deadline_index != HEAP_NOWHERE)
+    if (request->deadline_index != REQUEST_NOWHERE)
         heap_remove(&deadlines->others, request->deadline_index);
 }
 

@@ -12,7 +12,7 @@ static struct request requests[MOST];
 static void open_empty(void) {
     ck_assert_int_eq(deadlines_init(&deadlines, MOST), OK);
     for (size_t i = 0; i < MOST; i++)
-        requests[i] = (struct request){.deadline_index = HEAP_NOWHERE};
+        requests[i] = (struct request){.deadline_index = REQUEST_NOWHERE};
 }
 
 static void add(size_t number, uint64_t deadline_ns) {
