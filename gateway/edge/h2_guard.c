@@ -2,7 +2,7 @@
  * asked for, so that what a flood needs is never there and what an honest client needs always is.
  *
  *   verdict        at once  a second  earned by                      why this much
- *   RAPID_RESET        500       400  1 a stream that was answered   a client that cancels 200 a second
+ *   RAPID_RESET        300       400  1 a stream that was answered   a client that cancels 200 a second
  *   MADE_RESET         200       100  -                              a stream that breaks the protocol
  *   HEADER_BLOCK     1 MiB     1 MiB  -                              of the bytes beyond 4 KiB of a block
  *   SETTINGS            32        16  an ACK: one of the server's    windows that are adapted
@@ -60,7 +60,7 @@ struct rule {
     uint32_t at_once, a_second, most; /* most: what may be saved up by earning */
 };
 static const struct rule rules[H2_GUARD_COUNT] = {
-    [H2_GUARD_RAPID_RESET] = {500, 400, 500},
+    [H2_GUARD_RAPID_RESET] = {300, 400, 500},
     [H2_GUARD_MADE_RESET] = {200, 100, 200},
     [H2_GUARD_HEADER_BLOCK] = {1 << 20, 1 << 20, 1 << 20},
     [H2_GUARD_SETTINGS] = {32, 16, 32},
