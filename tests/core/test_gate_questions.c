@@ -157,6 +157,7 @@ static void hold_the_loop(struct question *question) {
 
 START_TEST(whatever_is_under_way_a_drain_is_heard_and_too_many_questions_are_refused) {
     static struct look looks[QUESTIONS_MOST + 1];
+    static struct pool_order orders[QUESTIONS_MOST + 1];
     struct look first = {.question.answered = hold_the_loop, .id = 1};
     open_questions(1);
     wait_for_state(0, WORKER_READY, 1);
@@ -167,17 +168,18 @@ START_TEST(whatever_is_under_way_a_drain_is_heard_and_too_many_questions_are_ref
     uint32_t asked = 0; /* that one counts until its batch is done */
     while (asked < QUESTIONS_MOST + 1) {
         looks[asked] = (struct look){.question.answered = on_answered, .id = 1};
+        orders[asked] = (struct pool_order){.question.answered = on_answered, .wish = WISH_RUN};
         enum outcome outcome =
-            asked % 2 ? gate_look(gate, &looks[asked]) : gate_wish(gate, 0, WISH_RUN);
+            asked % 2 ? gate_look(gate, &looks[asked]) : gate_order(gate, &orders[asked]);
         if (outcome == QUEUE_FULL) break;
         ck_assert_int_eq(outcome, OK);
         asked++;
     }
     ck_assert_uint_eq(asked, QUESTIONS_MOST - 1);
-    ck_assert_int_eq(gate_scale(gate, 0, 1, 1), QUEUE_FULL);
+    ck_assert_int_eq(gate_order(gate, &orders[asked]), QUEUE_FULL);
     for (int i = 0; i < 1000; i++) gate_drain(gate, 10 * CLOCK_S, on_drained, NULL);
     sem_post(&released);
-    for (uint32_t i = 0; i < asked / 2; i++) wait_for_answer();
+    for (uint32_t i = 0; i < asked; i++) wait_for_answer();
     close_gate();
 }
 END_TEST
