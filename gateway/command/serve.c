@@ -9,6 +9,7 @@
 #include "gateway/edge/edge.h"
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
+#include "gateway/live_requests.h"
 #include "gateway/memory_limit.h"
 #include "gateway/process/activation.h"
 #include "gateway/process/hardening.h"
@@ -57,6 +58,7 @@ struct gateway {
     struct gate *gate;
     struct access *access;
     struct metrics *metrics;
+    struct live_requests live;
     struct http_server *http;
     struct rpc_server *rpc;
     struct reconfigure *reconfigure;
@@ -127,6 +129,7 @@ static bool open_http(struct gateway *gateway) {
         .metrics = gateway->metrics,
         .config = config,
         .access = gateway->access,
+        .live = &gateway->live,
         .inherited_fd = gateway->ports.fds[ACTIVATION_HTTP],
         .inherited_admin_fd = gateway->ports.fds[ACTIVATION_ADMIN],
     };
@@ -141,6 +144,7 @@ static bool open_grpc(struct gateway *gateway) {
         .metrics = gateway->metrics,
         .config = config,
         .access = gateway->access,
+        .live = &gateway->live,
         .inherited_fd = gateway->ports.fds[ACTIVATION_GRPC],
     };
     enum outcome outcome = rpc_server_open(&gateway->rpc, &options);
@@ -165,7 +169,9 @@ static bool open_access(struct gateway *gateway) {
 }
 
 static bool open_all(struct gateway *gateway) {
-    if (!find_workers(gateway) || !open_gate(gateway)) return false;
+    size_t expected = (size_t)gateway->configuration.config->http.max_connections;
+    if (!find_workers(gateway) || live_requests_open(&gateway->live, expected) != OK) return false;
+    if (!open_gate(gateway)) return false;
     bool http = open_http(gateway);
     if (http && open_grpc(gateway)) {
         enum outcome outcome =
@@ -288,6 +294,7 @@ int command_serve(int argc, char **argv) {
         herald_close(&gateway.herald);
     }
     metrics_close(gateway.metrics);
+    if (gateway.live.watched != NULL) live_requests_close(&gateway.live);
     access_close(gateway.access);
     reconfigure_close(gateway.reconfigure);
     free(gateway.pools);

@@ -8,6 +8,7 @@
 #include "core/gate.h"
 #include "gateway/config/config.h"
 #include "gateway/keys/access.h"
+#include "gateway/live_requests.h"
 #include "gateway/metrics.h"
 
 /* The library has taken the names grpc_server and grpc_server_*. */
@@ -18,7 +19,8 @@ struct rpc_server_options {
     struct metrics *metrics;
     const struct config *config;
     struct access *access; /* NULL: everybody may do everything but administer */
-    int inherited_fd;      /* edge_options.inherited_fd */
+    struct live_requests *live;
+    int inherited_fd; /* edge_options.inherited_fd */
 };
 
 enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_options *options);

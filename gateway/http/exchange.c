@@ -1,6 +1,7 @@
 #include "gateway/http/exchange.h"
 
 #include "core/base/clock.h"
+#include "gateway/http/inquiry.h"
 #include "gateway/http/origin.h"
 #include "gateway/http/path.h"
 #include "gateway/http/reply.h"
@@ -36,10 +37,10 @@ static void choose_id(struct exchange *exchange) {
     struct front *front = exchange->front;
     const char *id = exchange->headers.request_id;
     if (id != NULL && request_id_usable(id, strlen(id)) &&
-        live_requests_add(&front->live, &exchange->live, id))
+        live_requests_add(front->live, &exchange->live, id))
         return;
     do request_id_fresh(&front->ids, exchange->id);
-    while (!live_requests_add(&front->live, &exchange->live, exchange->id));
+    while (!live_requests_add(front->live, &exchange->live, exchange->id));
 }
 
 static void find_handler(struct exchange *exchange) {
@@ -193,12 +194,27 @@ enum MHD_Result exchange_continue(struct exchange *exchange) {
     return reply_refusal(exchange);
 }
 
+void exchange_suspend(struct exchange *exchange) {
+    exchange->phase = EXCHANGE_WAITING;
+    exchange->front->reading--;
+    exchange->front->waiting++;
+    MHD_suspend_connection(exchange->connection);
+}
+
+void exchange_resume(struct exchange *exchange) {
+    assert(exchange->phase == EXCHANGE_WAITING);
+    exchange->phase = EXCHANGE_ANSWERED;
+    exchange->front->waiting--;
+    MHD_resume_connection(exchange->connection);
+}
+
 void exchange_end(struct exchange *exchange) {
     assert(exchange->phase != EXCHANGE_WAITING);
     access_leave(&exchange->grant);
     if (exchange->handler != NULL && exchange->handler->end != NULL)
         exchange->handler->end(exchange);
-    live_requests_remove(&exchange->front->live, &exchange->live);
+    inquiry_end(exchange);
+    live_requests_remove(exchange->front->live, &exchange->live);
     exchange->client->owner = NULL;
     exchange->front->exchanges--;
     if (exchange->phase == EXCHANGE_READING) exchange->front->reading--;

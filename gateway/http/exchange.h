@@ -12,8 +12,8 @@
 
 enum exchange_phase {
     EXCHANGE_READING,  /* its body comes in */
-    EXCHANGE_WAITING,  /* suspended: the pool has the request */
-    EXCHANGE_ANSWERED, /* resumed: the pool's answer is here */
+    EXCHANGE_WAITING,  /* suspended: the pool has the request or the question */
+    EXCHANGE_ANSWERED, /* resumed: the answer is here */
     EXCHANGE_REPLIED   /* a reply is queued */
 };
 
@@ -51,6 +51,7 @@ struct exchange {
     struct live_request live; /* live.id is the request's id */
     char id[REQUEST_ID_FRESH_BYTES];
     struct invoke invoke;
+    struct inquiry *inquiry; /* what it asks the pool loop; NULL: nothing */
 };
 
 /* The first call of the handler, with the headers. */
@@ -62,6 +63,10 @@ enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_
 enum MHD_Result exchange_continue(struct exchange *exchange);
 /* The reply is out, or the connection is lost. */
 void exchange_end(struct exchange *exchange);
+
+/* What it waits for is on its way to the loop, which only posts to the channel; that is here. */
+void exchange_suspend(struct exchange *exchange);
+void exchange_resume(struct exchange *exchange);
 
 /* The first refusal counts. detail: a constant text or NULL. */
 void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char *detail);

@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-enum front_message { FRONT_ANSWERED, FRONT_STOP };
+enum front_message { FRONT_ANSWERED, FRONT_TOLD, FRONT_STOP };
 
 struct front;
 
@@ -40,7 +40,7 @@ struct front {
     _Atomic bool draining;
     struct front_port http, admin; /* admin.edge NULL: there is no admin.listen */
     struct channel *channel;       /* the pool's answers, one place per connection */
-    struct live_requests live;
+    struct live_requests *live;    /* of both doors */
     struct request_ids ids;
     struct readiness readiness;
     struct body_account *accounts; /* of the pool with each number */

@@ -7,6 +7,7 @@
 
 #include "core/base/outcome.h"
 #include "gateway/keys/access.h"
+#include "gateway/request_id.h"
 
 #include <stddef.h>
 
@@ -28,8 +29,9 @@ struct route_match {
     const struct handler *handler;
     enum access_need
         need; /* of the path, also where the method is wrong; ACCESS_ANY: no such path */
-    char pool[POOL_NAME_BYTES]; /* what stood for {pool}; "" if it is longer than any name */
-    char allow[64];             /* "GET, HEAD, OPTIONS" */
+    char pool[POOL_NAME_BYTES];      /* what stood for {pool}; "" if it is longer than any name */
+    char id[REQUEST_ID_LONGEST + 1]; /* the same of {id} */
+    char allow[64];                  /* "GET, HEAD, OPTIONS" */
 };
 
 extern const struct route routes[];

@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/watchdog.h"
 #include "gateway/http/exchange.h"
+#include "gateway/http/inquiry.h"
 #include "gateway/http/invoke.h"
 
 #include <assert.h>
@@ -174,6 +175,10 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
             invoke_answered(batch[i].pointer);
             continue;
         }
+        if (batch[i].kind == FRONT_TOLD) {
+            inquiry_told(batch[i].pointer);
+            continue;
+        }
         assert(batch[i].kind == FRONT_STOP);
         server->stopping = true;
         uint64_t readers_ms = batch[i].id < READERS_MS ? batch[i].id : READERS_MS;
@@ -292,13 +297,11 @@ static enum outcome open_front(struct front *front, const struct http_server_opt
     front->metrics = options->metrics;
     front->config = config;
     front->access = options->access;
-    enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
-    if (outcome != OK) return outcome;
-    return live_requests_open(&front->live, connections_most(config));
+    front->live = options->live;
+    return body_accounts_open(&front->accounts, front->gate);
 }
 
 static void free_server(struct http_server *server) {
-    if (server->front.live.buckets != NULL) live_requests_close(&server->front.live);
     free(server->front.accounts);
     free(server);
 }

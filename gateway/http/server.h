@@ -9,6 +9,7 @@
 #include "core/gate.h"
 #include "gateway/config/config.h"
 #include "gateway/keys/access.h"
+#include "gateway/live_requests.h"
 #include "gateway/metrics.h"
 
 struct http_server;
@@ -17,7 +18,8 @@ struct http_server_options {
     struct gate *gate;
     struct metrics *metrics;
     const struct config *config;
-    struct access *access;                /* NULL: everybody may do everything but administer */
+    struct access *access; /* NULL: everybody may do everything but administer */
+    struct live_requests *live;
     int inherited_fd, inherited_admin_fd; /* edge_options.inherited_fd of each */
 };
 
