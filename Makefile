@@ -32,7 +32,7 @@ run: all              ## serve in the foreground until Ctrl-C
 	@exec $(BUILD)/poolgate serve --config docker/poolgate.yaml
 
 lint: deps            ## formatting, static analysis, the levels of the includes, the hardening of the binaries
-	@scripts/deps lint
+	@scripts/deps lint prometheus
 	@scripts/lint
 	@scripts/lint_openapi
 

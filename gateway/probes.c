@@ -18,13 +18,15 @@ static void object(struct verdict *verdict, const char *format, ...) {
     va_end(arguments);
 }
 
-struct verdict probe_live(const struct snapshot *snapshot, uint64_t stalled_ns, uint64_t now_ns) {
+struct verdict probe_live(const struct snapshot *snapshot, uint64_t stalled_ns,
+                          const char *dead_port, uint64_t now_ns) {
     struct verdict verdict = {.good = true};
     uint64_t age_ns = now_ns > snapshot->taken_ns ? now_ns - snapshot->taken_ns : 0;
     if (age_ns > PROBE_STALLED_NS)
         object(&verdict, "the pool loop has made no progress for %" PRIu64 " s", age_ns / CLOCK_S);
     else if (stalled_ns > PROBE_STALLED_NS)
         object(&verdict, "a loop has made no progress for %" PRIu64 " s", stalled_ns / CLOCK_S);
+    if (dead_port != NULL) object(&verdict, "the %s port does not answer the gateway", dead_port);
     return verdict;
 }
 

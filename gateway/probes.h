@@ -23,8 +23,9 @@ struct verdict {
     char reasons[PROBE_REASONS][PROBE_REASON_BYTES];
 };
 
-/* The pool loop has settled within the last ten seconds. */
-struct verdict probe_live(const struct snapshot *snapshot, uint64_t stalled_ns, uint64_t now_ns);
+/* The pool loop has settled within the last ten seconds, and no port is dead: "http" or "grpc", NULL. */
+struct verdict probe_live(const struct snapshot *snapshot, uint64_t stalled_ns,
+                          const char *dead_port, uint64_t now_ns);
 /* Every pool has had its min slots once. */
 struct verdict probe_started(const struct snapshot *snapshot);
 

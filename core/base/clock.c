@@ -1,6 +1,6 @@
 #include "core/base/clock.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static uint64_t read_clock(clockid_t id) {
@@ -17,14 +17,29 @@ uint64_t clock_wall_ns(uint64_t monotonic_ns) {
     return read_clock(CLOCK_REALTIME) - (clock_now_ns() - monotonic_ns);
 }
 
-void clock_text(uint64_t monotonic_ns, char text[CLOCK_TEXT_BYTES]) {
-    uint64_t wall_ns = clock_wall_ns(monotonic_ns);
-    time_t seconds = (time_t)(wall_ns / CLOCK_S);
+/* Whole seconds are written once and kept: a busy log asks for the same one thousands of times. */
+static const char *seconds_text(time_t seconds) {
+    static _Thread_local struct {
+        time_t seconds;
+        char text[CLOCK_TEXT_BYTES];
+    } kept;
+    if (kept.text[0] != '\0' && kept.seconds == seconds) return kept.text;
     struct tm parts;
     gmtime_r(&seconds, &parts);
-    size_t length = strftime(text, CLOCK_TEXT_BYTES, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(text + length, CLOCK_TEXT_BYTES - length, ".%03uZ",
-             (unsigned)(wall_ns % CLOCK_S / CLOCK_MS));
+    strftime(kept.text, sizeof kept.text, "%Y-%m-%dT%H:%M:%S", &parts);
+    kept.seconds = seconds;
+    return kept.text;
+}
+
+void clock_text(uint64_t monotonic_ns, char text[CLOCK_TEXT_BYTES]) {
+    uint64_t wall_ns = clock_wall_ns(monotonic_ns);
+    const char *seconds = seconds_text((time_t)(wall_ns / CLOCK_S));
+    unsigned ms = (unsigned)(wall_ns % CLOCK_S / CLOCK_MS);
+    size_t bytes = strlen(seconds);
+    const char fraction[] = {
+        '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
+    memcpy(text, seconds, bytes);
+    memcpy(text + bytes, fraction, sizeof fraction);
 }
 
 uint64_t clock_add(uint64_t a_ns, uint64_t b_ns) {

@@ -54,6 +54,22 @@ static const char *gateway_url(const struct client *client) {
     return url != NULL && url[0] != '\0' ? url : DEFAULT_URL;
 }
 
+void client_tls_option(struct client_tls *tls, int option, const char *value) {
+    switch (option) {
+    case 'A': tls->ca = value; break;
+    case 'C': tls->cert = value; break;
+    case 'K': tls->key = value; break;
+    default: break;
+    }
+}
+
+static void set_tls(CURL *curl, const struct client_tls *tls) {
+    curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (tls->ca != NULL) curl_easy_setopt(curl, CURLOPT_CAINFO, tls->ca);
+    if (tls->cert != NULL) curl_easy_setopt(curl, CURLOPT_SSLCERT, tls->cert);
+    if (tls->key != NULL) curl_easy_setopt(curl, CURLOPT_SSLKEY, tls->key);
+}
+
 static CURLcode perform(struct transfer *transfer, const char *url, struct curl_slist *headers) {
     CURL *curl = transfer->curl;
     const struct client *client = transfer->client;
@@ -64,6 +80,7 @@ static CURLcode perform(struct transfer *transfer, const char *url, struct curl_
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, transfer);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    set_tls(curl, &client->tls);
     curl_easy_setopt(curl, CURLOPT_USERAGENT, "poolgate/" POOLGATE_VERSION);
     if (client->body != NULL) {
         curl_easy_setopt(curl, CURLOPT_POST, 1L);

@@ -10,9 +10,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* PEM files. NULL: whom the machine trusts; no certificate of our own. */
+struct client_tls {
+    const char *ca, *cert, *key;
+};
+
 struct client {
     const char *url; /* of the gateway; NULL: POOLGATE_URL, else http://127.0.0.1:8080 */
     char path[512];
+    struct client_tls tls;      /* for an https:// URL */
     const char *const *headers; /* "Name: value", NULL-terminated; may be NULL */
     FILE *body;                 /* sent as it is read; NULL: a GET */
     int64_t body_bytes;         /* -1: not known before it ends */
@@ -25,6 +31,15 @@ struct client {
     size_t text_bytes;
 };
 
+/* The options that fill it, by these letters; and their lines of a usage text. */
+#define CLIENT_TLS_OPTIONS                                                                         \
+    {"ca", required_argument, NULL, 'A'}, {"cert", required_argument, NULL, 'C'}, {                \
+        "key", required_argument, NULL, 'K'                                                        \
+    }
+#define CLIENT_TLS_USAGE                                                                           \
+    "  --ca FILE          with https://: whom to trust instead of the machine's authorities\n"     \
+    "  --cert FILE        the certificate to show, and --key FILE its private key\n"
+void client_tls_option(struct client_tls *tls, int option, const char *value);
 /* What POOLGATE_KEY says, never the command line, which everybody on the machine can read; or NULL. */
 const char *client_key(void);
 bool client_send(struct client *client);

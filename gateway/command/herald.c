@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/watchdog.h"
 #include "gateway/probes.h"
+#include "gateway/self_dial.h"
 
 #define LOOK_NS (100 * CLOCK_MS)
 
@@ -26,7 +27,7 @@ static bool has_started(struct gate *gate) {
 /* As /livez says. */
 static bool is_alive(struct gate *gate, uint64_t now_ns) {
     const struct snapshot *snapshot = gate_snapshot(gate);
-    bool alive = probe_live(snapshot, watchdog_stalled_ns(), now_ns).good;
+    bool alive = probe_live(snapshot, watchdog_stalled_ns(), self_dial_dead_port(), now_ns).good;
     gate_snapshot_release(gate, snapshot);
     return alive;
 }

@@ -20,25 +20,31 @@ const char invoke_usage[] =
     "  --operation OP     what the worker is to do, where it can do several things\n"
     "  --grpc             over gRPC instead of HTTP\n"
     "  --url URL          the gateway; without it POOLGATE_URL, else http://127.0.0.1:8080;\n"
-    "                     with --grpc HOST:PORT, without it 127.0.0.1:8081\n"
-    "  -v, --verbose      the times and the slot, on stderr\n\n"
+    "                     with --grpc HOST:PORT or https://HOST:PORT, without it "
+    "127.0.0.1:8081\n" CLIENT_TLS_USAGE "  -v, --verbose      the times and the slot, on stderr\n\n"
     "A key is taken from the environment: POOLGATE_KEY.\n";
 
 #define DEFAULT_GRPC_ADDRESS "127.0.0.1:8081"
 
 struct invocation {
     const char *pool, *file, *type, *priority, *timeout, *operation, *url;
+    struct client_tls tls;
     bool verbose, grpc;
 };
 
 enum { OPTION_STREAM = 1000, OPTION_GRPC };
 
-static const struct option options[] = {
-    {"type", required_argument, NULL, 't'},       {"priority", required_argument, NULL, 'p'},
-    {"timeout", required_argument, NULL, 'm'},    {"operation", required_argument, NULL, 'o'},
-    {"url", required_argument, NULL, 'u'},        {"verbose", no_argument, NULL, 'v'},
-    {"stream", no_argument, NULL, OPTION_STREAM}, {"grpc", no_argument, NULL, OPTION_GRPC},
-    {"help", no_argument, NULL, OPTION_HELP},     {0}};
+static const struct option options[] = {{"type", required_argument, NULL, 't'},
+                                        {"priority", required_argument, NULL, 'p'},
+                                        {"timeout", required_argument, NULL, 'm'},
+                                        {"operation", required_argument, NULL, 'o'},
+                                        {"url", required_argument, NULL, 'u'},
+                                        {"verbose", no_argument, NULL, 'v'},
+                                        CLIENT_TLS_OPTIONS,
+                                        {"stream", no_argument, NULL, OPTION_STREAM},
+                                        {"grpc", no_argument, NULL, OPTION_GRPC},
+                                        {"help", no_argument, NULL, OPTION_HELP},
+                                        {0}};
 
 static int read_options(struct invocation *invocation, int argc, char **argv) {
     int status = -1, option;
@@ -54,7 +60,7 @@ static int read_options(struct invocation *invocation, int argc, char **argv) {
         case OPTION_STREAM:
             return command_misuse("invoke", "%s is not available in this version",
                                   argv[optind - 1]);
-        default: break;
+        default: client_tls_option(&invocation->tls, option, optarg); break;
         }
     }
     if (status >= 0) return status;
@@ -140,6 +146,9 @@ static bool read_priority(const char *text, unsigned *priority) {
 static int invoke_over_grpc(const struct invocation *invocation, FILE *body) {
     struct rpc_client client = {
         .address = invocation->url != NULL ? invocation->url : DEFAULT_GRPC_ADDRESS,
+        .tls_ca = invocation->tls.ca,
+        .tls_cert = invocation->tls.cert,
+        .tls_key = invocation->tls.key,
         .key = client_key(),
         .pool = invocation->pool,
         .content_type = invocation->type != NULL ? invocation->type : guess_type(invocation->file),
@@ -163,7 +172,7 @@ int command_invoke(int argc, char **argv) {
     struct invocation invocation = {0};
     int status = read_options(&invocation, argc, argv);
     if (status >= 0) return status;
-    struct client client = {.url = invocation.url, .out = stdout};
+    struct client client = {.url = invocation.url, .tls = invocation.tls, .out = stdout};
     if (invocation.verbose) client.timing = stderr;
     assert(invocation.pool != NULL); /* read_options has refused a call without one */
     bool plain =

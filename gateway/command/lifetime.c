@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "gateway/self_dial.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -34,7 +35,8 @@ void lifetime_block_signals(void) {
 struct lifetime {
     int signals, drained;
     struct reconfigure *reconfigure; /* NULL once it is too late */
-    struct herald *herald;           /* NULL: nobody is to hear of it */
+    struct certificates *certificates;
+    struct herald *herald; /* NULL: nobody is to hear of it */
     struct access *access;
     bool ends, said_late, hung_up;
     unsigned signals_seen;
@@ -153,15 +155,22 @@ static uint64_t time_for_replies(uint64_t until_ns) {
     return left_ns > REPLIES_NS ? left_ns : REPLIES_NS;
 }
 
-static void tend_access(struct lifetime *life) {
-    access_tend(life->access, clock_now_ns(), life->hung_up);
+static void tend(struct lifetime *life) {
+    uint64_t now_ns = clock_now_ns();
+    certificates_tend(life->certificates, now_ns, life->hung_up);
+    access_tend(life->access, now_ns, life->hung_up);
     life->hung_up = false;
+}
+
+static uint64_t earlier(uint64_t a_ns, uint64_t b_ns) {
+    return a_ns < b_ns ? a_ns : b_ns;
 }
 
 static void serve_until_signal(struct lifetime *life) {
     while (life->signals_seen == 0) {
-        wait_until(life, reconfigure_due_ns(life->reconfigure));
-        tend_access(life);
+        wait_until(life, earlier(reconfigure_due_ns(life->reconfigure),
+                                 certificates_due_ns(life->certificates)));
+        tend(life);
         if (life->signals_seen == 0) reconfigure_run(life->reconfigure, clock_now_ns());
         if (!reconfigure_is_busy(life->reconfigure)) herald_reloaded(life->herald);
     }
@@ -176,6 +185,7 @@ void lifetime_run(const struct lifetime_parts *parts) {
     struct lifetime life;
     lifetime_open(&life);
     life.reconfigure = reconfigure;
+    life.certificates = parts->certificates;
     life.access = parts->access;
     life.herald = parts->herald;
     herald_begin(parts->herald, gate);
@@ -185,12 +195,13 @@ void lifetime_run(const struct lifetime_parts *parts) {
     uint64_t timeout_ns = reconfigure_timeout_ns(reconfigure);
     uint64_t began_ns = clock_now_ns(), until_ns = clock_add(began_ns, timeout_ns);
     uint64_t grace_until_ns = clock_add(began_ns, grace_ns < timeout_ns ? grace_ns : timeout_ns);
+    self_dial_close();
     http_server_drain(http);
     rpc_server_drain(rpc);
     log_event(LOG_INFO, "not ready", LOG_UINT("grace_ms", grace_ns / CLOCK_MS));
     while (!life.skip_grace && clock_now_ns() < grace_until_ns) {
-        wait_until(&life, grace_until_ns);
-        tend_access(&life);
+        wait_until(&life, earlier(grace_until_ns, certificates_due_ns(life.certificates)));
+        tend(&life);
     }
     log_event(LOG_INFO, "draining");
     drain(&life, gate, until_ns);

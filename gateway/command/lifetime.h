@@ -6,6 +6,7 @@
 #define GATEWAY_COMMAND_LIFETIME_H
 
 #include "core/gate.h"
+#include "gateway/command/certificates.h"
 #include "gateway/command/herald.h"
 #include "gateway/command/reconfigure.h"
 #include "gateway/grpc/server.h"
@@ -15,6 +16,7 @@ struct lifetime_parts {
     struct gate *gate;
     struct http_server *http;
     struct rpc_server *rpc;
+    struct certificates *certificates;
     struct access *access;
     struct reconfigure *reconfigure;
     struct herald *herald;
@@ -23,7 +25,7 @@ struct lifetime_parts {
 /* SIGTERM, SIGINT, SIGHUP and SIGCHLD wait to be read; before the first thread starts. */
 void lifetime_block_signals(void);
 /* Serves until a signal to end, then drains the gate and closes both front ends. SIGHUP: reconfigures.
- * A key file that changed is read again, until the drain begins. */
+ * Certificates and a key file that changed are read again until the drain begins. */
 void lifetime_run(const struct lifetime_parts *parts);
 /* Drains a gate that no front end uses. */
 void lifetime_drain(struct gate *gate, uint64_t timeout_ns);

@@ -111,14 +111,18 @@ static void log_lines(char *text, bool refused) {
     }
 }
 
+/* Certificates are read again apart from this: one that is broken, or that only root can read, keeps no pool
+ * from changing. */
 static struct config *read_again(const struct configuration *start) {
+    struct configuration again = *start;
+    again.files_unseen = true;
     char *text = NULL;
     size_t bytes = 0;
     struct config *config = NULL;
     FILE *lines = open_memstream(&text, &bytes);
     enum outcome outcome = MEMORY_EXHAUSTED;
     if (lines != NULL) {
-        outcome = configuration_read(start, &config, lines);
+        outcome = configuration_read(&again, &config, lines);
         fclose(lines);
     }
     if (outcome == MEMORY_EXHAUSTED) refuse("out of memory");

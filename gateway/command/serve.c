@@ -14,6 +14,8 @@
 #include "gateway/process/activation.h"
 #include "gateway/process/hardening.h"
 #include "gateway/process/privileges.h"
+#include "gateway/self_dial.h"
+#include "gateway/trace/tracer.h"
 #include "workers/host/thread_host.h"
 
 #include <assert.h>
@@ -42,8 +44,8 @@ const char serve_usage[] =
     "A second signal, or SIGINT, skips the grace; a third ends at once.\n"
     "SIGHUP: reads the configuration again; only the pools that it changes are touched. One with "
     "a\n"
-    "mistake is refused, with its mistakes in the log, and nothing changes. The key file is read\n"
-    "again too, also by itself within a second when it changed.\n"
+    "mistake is refused, with its mistakes in the log, and nothing changes. Certificates and the\n"
+    "key file are read again too, also by themselves within two seconds when they changed.\n"
     "As root: name process.user, who serves once the ports are bound; loopback addresses are "
     "served\n"
     "without it. Sockets that systemd hands over are known by FileDescriptorName=http, grpc.\n";
@@ -59,6 +61,8 @@ struct gateway {
     struct access *access;
     struct metrics *metrics;
     struct live_requests live;
+    struct certificates *certificates;
+    struct observer observer;
     struct http_server *http;
     struct rpc_server *rpc;
     struct reconfigure *reconfigure;
@@ -112,6 +116,20 @@ static bool open_gate(struct gateway *gateway) {
     return outcome == OK;
 }
 
+static bool open_observer(struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    struct observer *observer = &gateway->observer;
+    if (metrics_open(&gateway->metrics) != OK) return false;
+    *observer = (struct observer){.metrics = gateway->metrics, .access_log = config->log.access};
+    if (config->trace.otlp == NULL) return true;
+    const struct tracer_options options = {
+        .collector = config->trace.otlp,
+        .sample_percent = config->trace.sample_percent,
+        .metrics = gateway->metrics,
+    };
+    return tracer_open(&observer->tracer, &options) == OK;
+}
+
 /* Returns false; INVALID_REQUEST: errno tells. */
 static bool say_cannot_listen(const char *door, const struct listen_address *listen,
                               enum outcome outcome) {
@@ -123,11 +141,12 @@ static bool say_cannot_listen(const char *door, const struct listen_address *lis
 
 static bool open_http(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
-    if (metrics_open(&gateway->metrics) != OK) return false;
     const struct http_server_options options = {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
+        .observer = &gateway->observer,
         .config = config,
+        .tls = certificates_of(gateway->certificates, FRONTEND_HTTP),
         .access = gateway->access,
         .live = &gateway->live,
         .inherited_fd = gateway->ports.fds[ACTIVATION_HTTP],
@@ -142,7 +161,9 @@ static bool open_grpc(struct gateway *gateway) {
     const struct rpc_server_options options = {
         .gate = gateway->gate,
         .metrics = gateway->metrics,
+        .observer = &gateway->observer,
         .config = config,
+        .tls = certificates_of(gateway->certificates, FRONTEND_GRPC),
         .access = gateway->access,
         .live = &gateway->live,
         .inherited_fd = gateway->ports.fds[ACTIVATION_GRPC],
@@ -159,6 +180,11 @@ static void raise_descriptor_limit(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+static bool open_certificates(struct gateway *gateway) {
+    return certificates_open(&gateway->certificates, gateway->configuration.config,
+                             gateway->metrics) == OK;
+}
+
 static bool open_access(struct gateway *gateway) {
     char error[KEY_ERROR_BYTES];
     enum outcome outcome = access_open(&gateway->access, gateway->configuration.config, error);
@@ -170,6 +196,8 @@ static bool open_access(struct gateway *gateway) {
 
 static bool open_all(struct gateway *gateway) {
     size_t expected = (size_t)gateway->configuration.config->http.max_connections;
+    if (!open_observer(gateway)) return false;
+    if (!open_access(gateway) || !open_certificates(gateway)) return false;
     if (!find_workers(gateway) || live_requests_open(&gateway->live, expected) != OK) return false;
     if (!open_gate(gateway)) return false;
     bool http = open_http(gateway);
@@ -190,6 +218,17 @@ static uint32_t abandoned_threads(struct gate *gate) {
     uint32_t abandoned = snapshot->abandoned;
     gate_snapshot_release(gate, snapshot);
     return abandoned;
+}
+
+/* Without it the gateway serves as well, and nobody would be better off if it did not. */
+static void open_self_dial(const struct gateway *gateway) {
+    const struct config *config = gateway->configuration.config;
+    const struct self_dial_port http = {.address = http_server_address(gateway->http),
+                                        .tls = config->http.tls.cert != NULL};
+    const struct self_dial_port grpc = {.address = rpc_server_address(gateway->rpc),
+                                        .tls = config->grpc.tls.cert != NULL};
+    if (self_dial_open(&http, &grpc) != OK)
+        log_event(LOG_WARN, "nobody dials our own ports: out of threads or descriptors");
 }
 
 /* --- before there are threads --- */
@@ -259,18 +298,22 @@ static int serve(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     if (log_open(STDERR_FILENO, config->log.level, config->log.format) != OK) return EXIT_FAILURE;
     if (watchdog_open() != OK || !open_all(gateway)) {
+        tracer_close(gateway->observer.tracer);
         watchdog_close();
         log_close();
         return EXIT_FAILURE;
     }
     say_listening(gateway);
+    open_self_dial(gateway);
     const struct lifetime_parts parts = {.gate = gateway->gate,
                                          .http = gateway->http,
                                          .rpc = gateway->rpc,
+                                         .certificates = gateway->certificates,
                                          .access = gateway->access,
                                          .reconfigure = gateway->reconfigure,
                                          .herald = &gateway->herald};
     lifetime_run(&parts);
+    tracer_close(gateway->observer.tracer);
     uint32_t abandoned = abandoned_threads(gateway->gate);
     gate_close(gateway->gate);
     watchdog_close();
@@ -293,6 +336,7 @@ int command_serve(int argc, char **argv) {
         if (status == EXIT_SUCCESS) status = serve(&gateway);
         herald_close(&gateway.herald);
     }
+    certificates_close(gateway.certificates);
     metrics_close(gateway.metrics);
     if (gateway.live.watched != NULL) live_requests_close(&gateway.live);
     access_close(gateway.access);

@@ -6,13 +6,14 @@
 #include <string.h>
 
 const char status_usage[] =
-    "usage: poolgate status [--json | --ready] [--url URL]\n\n"
+    "usage: poolgate status [--json | --ready] [--url URL] [OPTION]...\n\n"
     "Shows the pools and slots of a running gateway, as tables or, with --json, as one object\n"
     "{\"pools\":[...],\"slots\":[...]}. URL: without it POOLGATE_URL, else "
     "http://127.0.0.1:8080.\n"
     "--ready asks /readyz alone and prints what it says: 0 when the gateway is ready, else 1. It "
     "is\n"
-    "meant for a container's health check. A key is taken from the environment: POOLGATE_KEY.\n";
+    "meant for a container's health check. A key is taken from the environment: "
+    "POOLGATE_KEY.\n\n" CLIENT_TLS_USAGE;
 
 static const char *text_of(json_t *object, const char *key) {
     const char *text = json_string_value(json_object_get(object, key));
@@ -24,8 +25,8 @@ static long long number_of(json_t *object, const char *key) {
 }
 
 /* The object at a path, or NULL after a line on stderr. */
-static json_t *get(const char *url, const char *path) {
-    struct client client = {.url = url};
+static json_t *get(const struct client *gateway, const char *path) {
+    struct client client = *gateway;
     json_t *json = NULL;
     snprintf(client.path, sizeof client.path, "%s", path);
     if (client_send(&client)) {
@@ -38,13 +39,13 @@ static json_t *get(const char *url, const char *path) {
 }
 
 /* All slots of all pools in one array; NULL after a line on stderr. */
-static json_t *get_slots(const char *url, json_t *pools) {
+static json_t *get_slots(const struct client *gateway, json_t *pools) {
     json_t *all = json_array(), *pool;
     size_t at;
     json_array_foreach(pools, at, pool) {
         char path[256];
         snprintf(path, sizeof path, "/v1/pools/%s/slots", text_of(pool, "name"));
-        json_t *answer = get(url, path);
+        json_t *answer = get(gateway, path);
         if (answer == NULL) {
             json_decref(all);
             return NULL;
@@ -118,10 +119,10 @@ static void print_slots(json_t *slots) {
     }
 }
 
-static int show(const char *url, bool as_json) {
-    json_t *answer = get(url, "/v1/pools");
+static int show(const struct client *gateway, bool as_json) {
+    json_t *answer = get(gateway, "/v1/pools");
     json_t *pools = json_object_get(answer, "pools");
-    json_t *slots = answer == NULL ? NULL : get_slots(url, pools);
+    json_t *slots = answer == NULL ? NULL : get_slots(gateway, pools);
     if (slots != NULL && as_json) {
         json_t *all = json_pack("{s:O, s:O}", "pools", pools, "slots", slots);
         json_dumpf(all, stdout, JSON_INDENT(2));
@@ -139,8 +140,9 @@ static int show(const char *url, bool as_json) {
 }
 
 /* What /readyz says, as one line. */
-static int show_ready(const char *url) {
-    struct client client = {.url = url, .path = "/readyz"};
+static int show_ready(const struct client *gateway) {
+    struct client client = *gateway;
+    snprintf(client.path, sizeof client.path, "/readyz");
     int status = EXIT_FAILURE;
     if (client_send(&client)) {
         json_t *verdict = client.text == NULL
@@ -160,21 +162,21 @@ static int show_ready(const char *url) {
 }
 
 int command_status(int argc, char **argv) {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-                                            {"ready", no_argument, NULL, 'r'},
-                                            {"url", required_argument, NULL, 'u'},
-                                            {"help", no_argument, NULL, OPTION_HELP},
-                                            {0}};
-    const char *url = NULL;
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},         {"ready", no_argument, NULL, 'r'},
+        {"url", required_argument, NULL, 'u'},    CLIENT_TLS_OPTIONS,
+        {"help", no_argument, NULL, OPTION_HELP}, {0}};
+    struct client gateway = {0}; /* where it is */
     bool as_json = false, ready = false;
     int status = -1, option;
     while ((option = command_option(argc, argv, ":h", options, status_usage, &status)) != -1) {
         if (option == 'j') as_json = true;
         if (option == 'r') ready = true;
-        if (option == 'u') url = optarg;
+        if (option == 'u') gateway.url = optarg;
+        client_tls_option(&gateway.tls, option, optarg);
     }
     if (status >= 0) return status;
     if (optind < argc) return command_misuse("status", "unexpected argument %s", argv[optind]);
     if (ready && as_json) return command_misuse("status", "--ready and --json exclude each other");
-    return ready ? show_ready(url) : show(url, as_json);
+    return ready ? show_ready(&gateway) : show(&gateway, as_json);
 }

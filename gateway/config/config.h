@@ -29,6 +29,7 @@ struct text_list {
 
 struct tls_config {
     char *cert, *key, *client_ca; /* NULL: none */
+    struct text_list client_names;
 };
 
 enum half_close { HALF_CLOSE_CANCEL, HALF_CLOSE_KEEP };
@@ -55,10 +56,10 @@ struct config {
     struct {
         struct listen_address listen;
         uint64_t max_body, min_rate;
-        uint32_t max_connections;
+        uint32_t max_connections, max_per_address;
         uint64_t header_timeout_ns;
         enum half_close half_close;
-        enum guard_level guard;
+        enum guard_level guard; /* not given: strict unless http.listen is loopback */
         struct text_list trusted_proxies, origins;
         struct tls_config tls;
     } http;
@@ -89,13 +90,17 @@ struct config {
         uint32_t max;
         struct text_list webhooks;
     } jobs;
-    char *trace_otlp;
+    struct {
+        char *otlp;
+        uint32_t sample_percent;
+    } trace;
     struct {
         uint64_t grace_ns, timeout_ns;
     } drain;
     struct {
         enum log_level level;
         enum log_format format;
+        bool access;
     } log;
     const struct pair *chaos; /* as written, with seed; pools[i].core.chaos is what came of it */
     size_t chaos_count;

@@ -1,5 +1,7 @@
 #include "gateway/config/pattern.h"
 
+#include "gateway/address.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -80,6 +82,11 @@ static bool cpu_number(const char **text, uint32_t *number) {
         (*text)++;
     }
     return *text > start;
+}
+
+bool pattern_network(const char *text) {
+    struct network network;
+    return network_read(&network, text);
 }
 
 bool pattern_cpus(const char *text) {

@@ -15,6 +15,7 @@ bool pattern_pool_name(const char *text);   /* 1 to 63 of a-z, 0-9 and - */
 bool pattern_plugin_name(const char *text); /* 1 to 63 of a-z, 0-9, _ and - */
 bool pattern_variable(const char *text);    /* the name of an environment variable */
 bool pattern_url(const char *text);         /* http:// or https:// and something behind it */
+bool pattern_network(const char *text);     /* an address, or one with the bits of its prefix */
 bool pattern_cpus(const char *text);        /* any, auto, or a list such as 0-3,8 */
 
 #endif

@@ -1,6 +1,7 @@
 #include "gateway/config/rules.h"
 
 #include "core/policy/chaos.h"
+#include "gateway/config/tls_rules.h"
 #include "gateway/keys/key_file.h"
 
 #include <assert.h>
@@ -9,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_TLS     "TLS is not available in this version and plain text would be unsafe"
-#define NO_PROXIES "forwarded addresses are not available in this version"
-#define NOTHING    ", allowed is nothing"
+#define NOTHING ", allowed is nothing"
 
 /* A value that is understood but cannot be had: it would be unsafe to go on as if it were not
  * there. One row each; the row goes when the feature comes. */
@@ -21,15 +20,6 @@ static const struct unavailable {
     const char *value; /* NULL: anything but nothing */
     const char *why;
 } unavailable[] = {
-    {&schema_program, "http.trusted_proxies", NULL, NO_PROXIES NOTHING},
-    {&schema_program, "http.tls.cert", NULL, NO_TLS NOTHING},
-    {&schema_program, "http.tls.key", NULL, NO_TLS NOTHING},
-    {&schema_program, "http.tls.client_ca", NULL, NO_TLS NOTHING},
-    {&schema_program, "grpc.tls.cert", NULL, NO_TLS NOTHING},
-    {&schema_program, "grpc.tls.key", NULL, NO_TLS NOTHING},
-    {&schema_program, "grpc.tls.client_ca", NULL, NO_TLS NOTHING},
-    {&schema_program, "http.guard", "strict",
-     "is not available in this version, allowed is standard"},
     {&schema_pool, "sandbox", "strict", "is not available in this version, allowed is standard"},
 };
 
@@ -257,6 +247,7 @@ static void check_chaos(const struct draft *draft, bool allowed) {
 }
 
 void rules_check_files(struct draft *draft) {
+    tls_rules_check_files(draft);
     const char *path = draft->config->auth.keys_file;
     char error[KEY_ERROR_BYTES];
     struct keys *keys;
@@ -272,6 +263,7 @@ void rules_check(struct draft *draft, bool allow_chaos) {
     const struct config *config = draft->config;
     const struct scope *scope = &draft->scope;
     check_doors(draft);
+    tls_rules_check(draft);
     expect_order(scope, "drain.grace", config->drain.grace_ns, "drain.timeout",
                  config->drain.timeout_ns);
     check_chaos(draft, allow_chaos);
@@ -313,6 +305,8 @@ static enum outcome derive_weights(struct draft *draft, struct pool_config *pool
 
 enum outcome rules_derive(struct draft *draft) {
     enum outcome outcome = OK;
+    if (!scope_setting(&draft->scope, "http.guard")->given && !draft->config->http.listen.loopback)
+        draft->config->http.guard = GUARD_STRICT;
     for (size_t i = 0; i < draft->pools_count; i++) {
         struct pool_config *pool = &draft->pools[i]->config;
         struct pool_options *core = &pool->core;

@@ -9,7 +9,7 @@
 #include "gateway/config/draft.h"
 
 void rules_check(struct draft *draft, bool allow_chaos);
-void rules_check_files(struct draft *draft); /* that the key file can be used */
+void rules_check_files(struct draft *draft); /* that the files that keys name can be used */
 /* Fills the members that follow from others. */
 enum outcome rules_derive(struct draft *draft);
 

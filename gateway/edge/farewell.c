@@ -18,17 +18,20 @@ static void leave(struct farewell *farewell, size_t place) {
     farewell->count--;
 }
 
-void farewell_add(struct farewell *farewell, int fd, uint64_t until_ns) {
+void farewell_add(struct farewell *farewell, int fd, uint64_t until_ns, uint64_t most_bytes) {
     size_t place = farewell->next++ % FAREWELL_PLACES;
     if (farewell->places[place].fd >= 0) leave(farewell, place);
     shutdown(fd, SHUT_WR);
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.u64 = FAREWELL_TAG | place};
-    if (epoll_ctl(farewell->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+    /* A socket that was relayed is in the set already. */
+    if (epoll_ctl(farewell->epoll, EPOLL_CTL_ADD, fd, &event) != 0 &&
+        (errno != EEXIST || epoll_ctl(farewell->epoll, EPOLL_CTL_MOD, fd, &event) != 0)) {
         close(fd);
         return;
     }
     farewell->places[place].fd = fd;
     farewell->places[place].until_ns = until_ns;
+    farewell->places[place].left = most_bytes;
     farewell->count++;
 }
 
@@ -37,8 +40,10 @@ void farewell_event(struct farewell *farewell, uint64_t tag) {
     size_t place = (size_t)(tag & ~FAREWELL_TAG) % FAREWELL_PLACES;
     if (farewell->places[place].fd < 0) return;
     ssize_t count = recv(farewell->places[place].fd, thrown_away, sizeof thrown_away, MSG_DONTWAIT);
-    if (count > 0 || (count < 0 && (errno == EAGAIN || errno == EINTR))) return;
-    leave(farewell, place);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    uint64_t *left = &farewell->places[place].left;
+    *left = count > 0 && (uint64_t)count < *left ? *left - (uint64_t)count : 0;
+    if (*left == 0) leave(farewell, place);
 }
 
 void farewell_expire(struct farewell *farewell, uint64_t now_ns) {

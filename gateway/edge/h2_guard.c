@@ -16,7 +16,7 @@
  *   UNKNOWN_FRAME      100        50  1 a stream                     extensions; GOAWAY
  *
  * Never more than so: a header block of 32 KiB and 8 CONTINUATIONs, 40 settings in a frame, 128 streams
- * at a time or what the server allows if that is more, 1,024 streams in all before its SETTINGS are
+ * at a time or what the server allows if that is more, 128 streams in all before its SETTINGS are
  * acknowledged. docs/edge.md has this table too. */
 #include "gateway/edge/h2_guard.h"
 
@@ -27,7 +27,8 @@
 
 #define DEFAULT_FRAME   16384
 #define DEFAULT_STREAMS 128
-#define UNACKED_STREAMS 1024
+#define UNACKED_STREAMS 128
+#define WARY            8
 #define BLOCK_BYTES     32768
 #define BLOCK_FREE      4096
 #define BLOCK_FRAMES    8
@@ -74,10 +75,11 @@ static const struct rule rules[H2_GUARD_COUNT] = {
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #define PREFACE_BYTES (sizeof preface - 1)
 
-void h2_guard_init(struct h2_guard *guard, uint64_t now_ns) {
+void h2_guard_init(struct h2_guard *guard, bool wary, uint64_t now_ns) {
     *guard = (struct h2_guard){.max_frame = DEFAULT_FRAME, .max_streams = DEFAULT_STREAMS};
     for (size_t i = 0; i < H2_GUARD_COUNT; i++)
-        guard->budgets[i] = (struct h2_guard_budget){.left = rules[i].at_once, .filled_ns = now_ns};
+        guard->budgets[i] = (struct h2_guard_budget){
+            .left = wary ? rules[i].at_once / WARY : rules[i].at_once, .filled_ns = now_ns};
 }
 
 static void fill(struct h2_guard_budget *budget, const struct rule *rule, uint64_t now_ns) {

@@ -56,7 +56,8 @@ struct h2_guard {
     bool announces;                   /* the frame that it sends */
 };
 
-void h2_guard_init(struct h2_guard *guard, uint64_t now_ns);
+/* wary: an eighth of each budget at once; what comes with time and by work done is the same. */
+void h2_guard_init(struct h2_guard *guard, bool wary, uint64_t now_ns);
 /* How many of the leading bytes may pass on to the other side: all of them, or up to the frame that breaks the
  * rules, which does not pass. */
 size_t h2_guard_see(struct h2_guard *guard, enum h2_guard_side side, const uint8_t *bytes,

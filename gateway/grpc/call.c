@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "gateway/grpc/call_record.h"
 #include "gateway/grpc/credentials.h"
 #include "gateway/grpc/door.h"
 #include "gateway/retry_after.h"
@@ -13,8 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define METHOD_BYTES 128 /* of an unknown method's name, in the log */
 
 static void start_batch(struct call *call, const grpc_op *ops, size_t count, struct event *event) {
     grpc_call_error error = grpc_call_start_batch(call->handle, ops, count, event, NULL);
@@ -35,6 +34,7 @@ static void release_if_done(struct call *call) {
     assert(call->answer == NULL);
     struct call_queue *queue = call->queue;
     size_t method = (size_t)(call->method - methods);
+    call_record_ended(call);
     open_calls_leave(&queue->front->calls, &call->live);
     grpc_call_unref(call->handle);
     call_free(call);
@@ -127,6 +127,7 @@ static void on_arrived(struct event *event, bool well) {
     call->arrived_ns = clock_now_ns();
     call->deadline_ns = deadline_of(call);
     open_calls_enter(&queue->front->calls);
+    call_record_began(call);
     watch_close(call);
     begin(call);
 }
@@ -169,6 +170,15 @@ void call_arm(struct call_queue *queue, size_t method) {
 
 /* --- the answer --- */
 
+const char *call_method(const struct call *call, char asked[CALL_METHOD_BYTES]) {
+    if (call->method->path != NULL) return call->method->path;
+    size_t bytes = GRPC_SLICE_LENGTH(call->details.method);
+    if (bytes > CALL_METHOD_BYTES - 1) bytes = CALL_METHOD_BYTES - 1;
+    memcpy(asked, GRPC_SLICE_START_PTR(call->details.method), bytes);
+    asked[bytes] = '\0';
+    return asked;
+}
+
 const char *call_name(struct call *call, const char *wanted) {
     if (call->live.id == NULL)
         open_calls_name(&call->queue->front->calls, &call->live, wanted, call->id);
@@ -184,6 +194,7 @@ static bool begin_reply(struct call *call) {
 }
 
 void call_reply(struct call *call, grpc_byte_buffer *message) {
+    call_record_answered(call, OK, grpc_byte_buffer_length(message));
     if (begin_reply(call)) {
         grpc_op ops[3] = {{.op = GRPC_OP_SEND_INITIAL_METADATA},
                           {.op = GRPC_OP_SEND_MESSAGE},
@@ -235,28 +246,20 @@ static void send_refusal(struct call *call, const struct refused *refused) {
     grpc_slice_unref(details);
 }
 
-static const char *method_of(const struct call *call, char asked[METHOD_BYTES]) {
-    if (call->method->path != NULL) return call->method->path;
-    size_t bytes = GRPC_SLICE_LENGTH(call->details.method);
-    if (bytes > METHOD_BYTES - 1) bytes = METHOD_BYTES - 1;
-    memcpy(asked, GRPC_SLICE_START_PTR(call->details.method), bytes);
-    asked[bytes] = '\0';
-    return asked;
-}
-
 /* A client that talks nonsense is worth a line for whoever looks. */
 static void log_refusal(const struct call *call, const struct refused *refused) {
-    char client[DOOR_ADDRESS_BYTES], asked[METHOD_BYTES];
+    char client[DOOR_ADDRESS_BYTES], asked[CALL_METHOD_BYTES];
     if (refused->outcome != INVALID_REQUEST && refused->outcome != METHOD_NOT_ALLOWED &&
         refused->outcome != HEADERS_TOO_LARGE)
         return;
     door_client(call->queue->front->door, call->handle, client);
     log_event(LOG_DEBUG, "grpc call refused", LOG_STR("client", client),
-              LOG_STR("method", method_of(call, asked)), LOG_STR("request_id", call->id),
+              LOG_STR("method", call_method(call, asked)), LOG_STR("request_id", call->id),
               LOG_STR("code", outcome_code(refused->outcome)), LOG_STR("detail", refused->detail));
 }
 
 void call_refuse(struct call *call, const struct refused *refused) {
+    call_record_answered(call, refused->outcome, 0);
     if (begin_reply(call)) {
         send_refusal(call, refused);
         log_refusal(call, refused);

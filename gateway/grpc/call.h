@@ -14,6 +14,8 @@
 
 #include <grpc/byte_buffer.h>
 
+#define CALL_METHOD_BYTES   128 /* of a method's name, with the end */
+#define CALL_CLIENT_BYTES   64
 #define CALL_METADATA_BYTES ((size_t)16 * 1024) /* of one call; what is more is refused */
 
 enum call_phase {
@@ -43,8 +45,9 @@ struct call {
     bool is_closed;
     uint64_t arrived_ns, deadline_ns; /* deadline_ns CLOCK_NEVER: the client named none */
     struct access_grant grant;
+    struct request_course course;
     struct live_request live;
-    char id[CALL_ID_BYTES];
+    char id[CALL_ID_BYTES], client[CALL_CLIENT_BYTES]; /* client: its address, where it is wanted */
 
     /* An invocation's own. */
     uint32_t pool;       /* held while the call is open; GATE_NO_POOL: none was found */
@@ -60,6 +63,9 @@ void call_arm(struct call_queue *queue, size_t method);
 
 /* Gives the call its name, once; `wanted` may be "". */
 const char *call_name(struct call *call, const char *wanted);
+
+/* "/poolgate.v1.Gateway/Invoke", as the client wrote it. */
+const char *call_method(const struct call *call, char asked[CALL_METHOD_BYTES]);
 
 /* The one answer of a call; it may be released when they return. call_reply takes the message;
  * call_refuse sends a status and trailers alone. */

@@ -151,14 +151,57 @@ static bool read_answer(struct rpc_client *client, const struct answer *answer) 
 
 /* --- the call --- */
 
-static grpc_channel *open_channel(const char *address) {
+#define SECURE_SCHEME      "https://"
+#define TRUSTED_BY_MACHINE "/etc/ssl/certs/ca-certificates.crt"
+#define PEM_BYTES_MOST     ((size_t)4 * 1024 * 1024)
+
+/* A whole PEM file as a text that is freed; NULL after a line on stderr. */
+static char *read_pem(const char *path) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = fopen(path, "rbe");
+    if (file != NULL) text = malloc(PEM_BYTES_MOST + 1);
+    if (text != NULL) bytes = fread(text, 1, PEM_BYTES_MOST, file);
+    if (file == NULL || text == NULL || ferror(file) != 0)
+        fprintf(stderr, "poolgate: %s: %s\n", path, strerror(errno));
+    if (text != NULL) text[bytes] = '\0';
+    if (file != NULL) fclose(file);
+    return text;
+}
+
+static grpc_channel_credentials *open_secure(const struct rpc_client *client) {
+    grpc_channel_credentials *credentials = NULL;
+    char *ca = read_pem(client->tls_ca != NULL ? client->tls_ca : TRUSTED_BY_MACHINE);
+    char *cert = client->tls_cert != NULL ? read_pem(client->tls_cert) : NULL;
+    char *key = client->tls_key != NULL ? read_pem(client->tls_key) : NULL;
+    grpc_ssl_pem_key_cert_pair pair = {.private_key = key, .cert_chain = cert};
+    bool read = ca != NULL && (client->tls_cert == NULL || cert != NULL) &&
+                (client->tls_key == NULL || key != NULL);
+    if (read && (cert == NULL) != (key == NULL))
+        fprintf(stderr, "poolgate: --cert and --key come together\n");
+    else if (read)
+        credentials = grpc_ssl_credentials_create(ca, cert != NULL ? &pair : NULL, NULL, NULL);
+    if (key != NULL) explicit_bzero(key, strlen(key));
+    free(ca);
+    free(cert);
+    free(key);
+    return credentials;
+}
+
+/* NULL after a line on stderr. */
+static grpc_channel *open_channel(const struct rpc_client *client) {
     grpc_arg args[] = {
         {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, .value.integer = -1},
         {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_ENABLE_HTTP_PROXY, .value.integer = 0},
         {.type = GRPC_ARG_INTEGER, .key = GRPC_ARG_ENABLE_RETRIES, .value.integer = 0},
     };
     const grpc_channel_args all = {.num_args = sizeof args / sizeof args[0], .args = args};
-    grpc_channel_credentials *credentials = grpc_insecure_credentials_create();
+    const char *address = client->address;
+    bool secure = strncmp(address, SECURE_SCHEME, sizeof SECURE_SCHEME - 1) == 0;
+    if (secure) address += sizeof SECURE_SCHEME - 1;
+    grpc_channel_credentials *credentials =
+        secure ? open_secure(client) : grpc_insecure_credentials_create();
+    if (credentials == NULL) return NULL;
     grpc_channel *channel = grpc_channel_create(address, credentials, &all);
     grpc_channel_credentials_release(credentials);
     return channel;
@@ -172,11 +215,12 @@ static gpr_timespec deadline_of(const struct rpc_client *client) {
 }
 
 static bool call_gateway(struct rpc_client *client, grpc_byte_buffer *message) {
+    grpc_channel *channel = open_channel(client);
+    if (channel == NULL) return false;
     struct answer answer = {.detail = grpc_empty_slice()};
     grpc_metadata_array_init(&answer.initial);
     grpc_metadata_array_init(&answer.trailing);
     grpc_completion_queue *queue = grpc_completion_queue_create_for_next(NULL);
-    grpc_channel *channel = open_channel(client->address);
     grpc_call *call =
         grpc_channel_create_call(channel, NULL, GRPC_PROPAGATE_DEFAULTS, queue,
                                  grpc_slice_from_static_string("/poolgate.v1.Gateway/Invoke"), NULL,

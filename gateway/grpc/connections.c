@@ -1,24 +1,9 @@
 #include "gateway/grpc/connections.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static void write_address(const struct sockaddr *address, char out[64]) {
-    char host[INET6_ADDRSTRLEN] = "";
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *four = (const struct sockaddr_in *)(const void *)address;
-        inet_ntop(AF_INET, &four->sin_addr, host, sizeof host);
-        snprintf(out, 64, "%s:%u", host, ntohs(four->sin_port));
-    } else {
-        const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)(const void *)address;
-        inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof host);
-        snprintf(out, 64, "[%s]:%u", host, ntohs(six->sin6_port));
-    }
-}
 
 void connections_open(struct connections *connections) {
     *connections = (struct connections){.by_fd = NULL};
@@ -46,12 +31,13 @@ static bool reserve(struct connections *connections, size_t count) {
 }
 
 struct connection *connections_add(struct connections *connections, struct edge_client *client,
-                                   int fd, const struct sockaddr *address) {
+                                   int fd) {
     struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL) return NULL;
     connection->client = client;
     connection->fd = fd;
-    write_address(address, connection->address);
+    connection->peer = client->address;
+    address_write(&client->address, connection->address);
     pthread_mutex_lock(&connections->lock);
     bool room = reserve(connections, (size_t)fd + 1);
     if (room) {
@@ -86,6 +72,15 @@ void connections_address(struct connections *connections, int fd, char *address,
     bool known = fd >= 0 && (size_t)fd < connections->by_fd_count && connections->by_fd[fd] != NULL;
     if (known) snprintf(address, bytes, "%s", connections->by_fd[fd]->address);
     pthread_mutex_unlock(&connections->lock);
+}
+
+bool connections_peer(struct connections *connections, int fd, struct address *peer) {
+    *peer = (struct address){.port = 0};
+    pthread_mutex_lock(&connections->lock);
+    bool known = fd >= 0 && (size_t)fd < connections->by_fd_count && connections->by_fd[fd] != NULL;
+    if (known) *peer = connections->by_fd[fd]->peer;
+    pthread_mutex_unlock(&connections->lock);
+    return known;
 }
 
 unsigned connections_probes(const struct connections *connections) {

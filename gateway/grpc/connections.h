@@ -13,9 +13,10 @@
 
 struct connection {
     struct edge_client *client;
-    int fd; /* the server's duplicate; it may have closed it */
+    int fd; /* the server's end of the relay; it may have closed it */
     struct list_node node;
-    char address[64];
+    struct address peer;
+    char address[ADDRESS_TEXT_BYTES];
 };
 
 struct connections {
@@ -30,12 +31,13 @@ void connections_open(struct connections *connections);
 void connections_close(struct connections *connections); /* asserts that there are none */
 
 struct connection *connections_add(struct connections *connections, struct edge_client *client,
-                                   int fd, const struct sockaddr *address);
+                                   int fd);
 void connections_remove(struct connections *connections, struct connection *connection);
 struct connection *connections_first(struct connections *connections); /* NULL: there are none */
 
 /* "" when none has this descriptor. */
 void connections_address(struct connections *connections, int fd, char *address, size_t bytes);
+bool connections_peer(struct connections *connections, int fd, struct address *peer);
 unsigned connections_probes(const struct connections *connections);
 bool connections_is_probe(struct connections *connections, int fd);
 

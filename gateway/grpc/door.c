@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
 #include <grpc/support/alloc.h>
@@ -20,6 +19,9 @@
 
 #define PROBE_CONNECTIONS 64 /* places above http.max_connections, where only probes are answered */
 #define MESSAGES          4
+/* A client that does not answer a ping for so long is gone for the server; one that takes nothing, for us. */
+#define KEEPALIVE_ANSWER_NS (20 * CLOCK_S)
+#define KEEPALIVE_NS        (60 * CLOCK_S) /* where no pings are sent */
 
 enum door_message { DOOR_STOP, DOOR_CLOSE };
 
@@ -42,59 +44,44 @@ struct door {
 /* --- the edge's side --- */
 
 static void forget(struct door *door, struct edge_client *client) {
-    int fd = client->fd;
     connections_remove(&door->connections, client->owner);
     edge_forget(door->edge, client);
-    close(fd);
+    metrics_connections(door->metrics, FRONTEND_GRPC, -1);
 }
 
-static void on_enter(void *owner, struct edge_client *client, const struct sockaddr *address,
-                     socklen_t address_bytes) {
-    (void)address_bytes;
+static void on_enter(void *owner, struct edge_client *client, int fd) {
     struct door *door = owner;
-    int fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 3);
-    struct connection *connection =
-        fd < 0 ? NULL : connections_add(&door->connections, client, fd, address);
+    struct connection *connection = connections_add(&door->connections, client, fd);
     if (connection == NULL) {
-        int own = client->fd;
         edge_forget(door->edge, client);
-        close(own);
-        if (fd >= 0) close(fd);
+        close(fd);
         return;
     }
     client->owner = connection;
     metrics_connections(door->metrics, FRONTEND_GRPC, 1);
-    /* Silence is the library's business (keep-alive), but places for probes are lent for a second. */
-    if (client->room == EDGE_ROOM_ALL) edge_heard(client);
     grpc_server_add_channel_from_fd(door->server, fd, door->credentials);
 }
 
-/* The server shuts a socket down before it closes it, so an end is seen here whoever made it. After a
- * client's half-close the server reads the end and shuts down: there is more to come. */
+/* Gone: the client, or the server's side once the client has all that it was sent. A half-close the server
+ * sees for itself, and answers with its own end. */
 static void on_left(void *owner, struct edge_client *client) {
-    struct door *door = owner;
-    if (client->presence != EDGE_GONE) return;
-    forget(door, client);
-    metrics_connections(door->metrics, FRONTEND_GRPC, -1);
+    if (client->presence == EDGE_GONE) forget(owner, client);
 }
 
 /* A client of HTTP/2 has no use for a text. */
-static const struct edge_door edge_door = {
-    .enter = on_enter, .left = on_left, .answer_full = "", .answer_slow = ""};
+static const struct edge_door edge_door = {.enter = on_enter, .left = on_left};
 
 /* --- the loop --- */
 
 static void finish(struct door *door) {
     struct connection *connection;
-    while ((connection = connections_first(&door->connections)) != NULL) {
-        shutdown(connection->client->fd, SHUT_RDWR);
+    while ((connection = connections_first(&door->connections)) != NULL)
         forget(door, connection->client);
-        metrics_connections(door->metrics, FRONTEND_GRPC, -1);
-    }
     edge_close(door->edge);
     channel_close(door->channel);
     uv_close((uv_handle_t *)&door->prepare, NULL);
     uv_close((uv_handle_t *)&door->check, NULL);
+    watchdog_leave(door->watched, clock_now_ns()); /* the edge may still have bytes to bring */
 }
 
 static void on_messages(void *owner, const struct message *batch, size_t count) {
@@ -151,6 +138,14 @@ void door_client(struct door *door, grpc_call *call, char address[DOOR_ADDRESS_B
     connections_address(&door->connections, descriptor_of(call), address, DOOR_ADDRESS_BYTES);
 }
 
+bool door_peer(struct door *door, grpc_call *call, struct address *peer) {
+    return connections_peer(&door->connections, descriptor_of(call), peer);
+}
+
+struct addresses *door_addresses(struct door *door) {
+    return edge_addresses(door->edge);
+}
+
 bool door_is_full_for(struct door *door, grpc_call *call) {
     if (connections_probes(&door->connections) == 0) return false;
     return connections_is_probe(&door->connections, descriptor_of(call));
@@ -165,13 +160,22 @@ const char *door_address(const struct door *door) {
 static enum outcome open_edge(struct door *door, const struct door_options *given) {
     const struct config *config = given->config;
     const struct listen_address *listen = &config->grpc.listen;
+    uint64_t keepalive_ns = config->grpc.keepalive_ns;
     const struct edge_options options = {
         .host = listen->host,
         .port = listen->port,
         .inherited_fd = given->inherited_fd,
         .max_connections = config->http.max_connections,
         .probe_connections = PROBE_CONNECTIONS,
+        .service = EDGE_GUARDED_H2,
+        .tls = given->tls,
+        .max_per_address = config->http.max_per_address,
         .header_timeout_ns = config->http.header_timeout_ns,
+        .reader_stall_ns =
+            clock_add(keepalive_ns > 0 ? keepalive_ns : KEEPALIVE_NS, KEEPALIVE_ANSWER_NS),
+        .trusted_proxies = (const char *const *)config->http.trusted_proxies.items,
+        .metrics = door->metrics,
+        .frontend = FRONTEND_GRPC,
     };
     enum outcome outcome = edge_open(&door->edge, &door->loop, &options, &edge_door, door);
     if (outcome != OK) return outcome;

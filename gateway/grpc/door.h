@@ -1,22 +1,25 @@
 /* door - accepts the gRPC clients: an edge on a small loop of its own hands their sockets to the server.
  * thread: open, stop and close are main's; the questions about a call come from any.
- * owns:   the loop, its thread, the edge, one descriptor of each client's socket. The server has a
- *         duplicate: it closes its own when it likes, which ends the connection, which the edge sees.
+ * owns:   the loop, its thread, the edge. The server has its end of each client's relay: it closes it when it
+ *         likes, which ends the connection, which the edge sees.
  * fails:  door_open: INVALID_REQUEST (errno tells: cannot listen there), MEMORY_EXHAUSTED. */
 #ifndef GATEWAY_GRPC_DOOR_H
 #define GATEWAY_GRPC_DOOR_H
 
+#include "gateway/address.h"
 #include "gateway/config/config.h"
 #include "gateway/metrics.h"
 
 #include <grpc/grpc.h>
 
+struct addresses;
 struct door;
 
 struct door_options {
     grpc_server *server; /* started */
     struct metrics *metrics;
     const struct config *config;
+    struct tls *tls;  /* NULL: plain */
     int inherited_fd; /* edge_options.inherited_fd */
 };
 
@@ -28,6 +31,10 @@ const char *door_address(const struct door *door);
  * only, so a call that outlives its connection may be given the next one's. */
 #define DOOR_ADDRESS_BYTES 64
 void door_client(struct door *door, grpc_call *call, char address[DOOR_ADDRESS_BYTES]);
+/* The same as a value; false when it is gone. */
+bool door_peer(struct door *door, grpc_call *call, struct address *peer);
+/* How often which address failed to prove who it is. */
+struct addresses *door_addresses(struct door *door);
 /* All places for clients are taken and this one has a place for probes. */
 bool door_is_full_for(struct door *door, grpc_call *call);
 

@@ -10,7 +10,7 @@
 #include "gateway/config/config.h"
 #include "gateway/grpc/open_calls.h"
 #include "gateway/keys/access.h"
-#include "gateway/metrics.h"
+#include "gateway/observer.h"
 
 #include <stdatomic.h>
 
@@ -20,6 +20,7 @@ struct grpc_front {
     struct gate *gate;
     struct access *access;
     struct metrics *metrics;
+    const struct observer *observer;
     const struct config *config;
     bool trust_tenant;     /* InvokeRequest.tenant counts */
     _Atomic bool draining; /* not ready */

@@ -4,10 +4,8 @@
 #include "core/base/uninitialized.h"
 #include "gateway/grpc/invoke_request.h"
 #include "gateway/grpc/invoke_response.h"
-#include "gateway/traceparent.h"
 
 #include <assert.h>
-#include <string.h>
 
 /* The end of a call so close to its deadline is the deadline's doing: the pool sees it by itself. */
 #define DEADLINE_SLACK_NS (20 * CLOCK_MS)
@@ -68,22 +66,6 @@ static uint64_t expiry_of(const struct call *call) {
     return call->deadline_ns < latest_ns ? call->deadline_ns : latest_ns;
 }
 
-#define TRACEPARENT_BYTES 56
-
-/* The call's trace context, copied behind a NUL; "" if it has none that is valid. */
-static const char *traceparent_of(const struct call *call, char out[TRACEPARENT_BYTES]) {
-    out[0] = '\0';
-    for (size_t i = 0; i < call->metadata.count; i++) {
-        const grpc_metadata *pair = &call->metadata.metadata[i];
-        size_t bytes = GRPC_SLICE_LENGTH(pair->value);
-        if (grpc_slice_str_cmp(pair->key, "traceparent") != 0 || bytes >= TRACEPARENT_BYTES)
-            continue;
-        memcpy(out, GRPC_SLICE_START_PTR(pair->value), bytes);
-        out[bytes] = '\0';
-    }
-    return traceparent_checked(out);
-}
-
 static const char *tenant_of(const struct call *call, const struct invoke_request *asked) {
     if (call->grant.tenant != NULL) return call->grant.tenant;
     return call->queue->front->trust_tenant ? asked->tenant : NULL;
@@ -98,7 +80,7 @@ static enum outcome make_request(struct request **out, struct call *call,
         .operation = asked->operation,
         .tenant = tenant_of(call, asked),
         .batch_key = asked->batch_key,
-        .traceparent = traceparent_of(call, traceparent),
+        .traceparent = traceparent_write(&call->course.trace, traceparent),
         .metadata = asked->metadata,
         .metadata_count = asked->metadata_count,
     };
@@ -121,6 +103,7 @@ static enum outcome submit(struct call *call, const struct invoke_request *asked
     if (!gate_hold_pool(gate, asked->pool, &pool)) return NO_SUCH_POOL;
     call->pool = pool;
     call->expires_ns = expiry_of(call);
+    request_course_towards(&call->course, asked->pool, tenant_of(call, asked), asked->priority);
     const struct gate_ask ask = {.pool = pool,
                                  .priority = asked->priority,
                                  .tenant = tenant_of(call, asked),
@@ -204,6 +187,7 @@ void invocation_answered(struct call *call) {
     struct request *request = call->answer;
     assert(call->phase == CALL_OPEN && request != NULL);
     call->answer = NULL;
+    request_course_answered(&call->course, request);
     reply(call, request);
     request_free(request);
 }

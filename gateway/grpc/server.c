@@ -116,6 +116,7 @@ static enum outcome open_front(struct grpc_front *front, const struct rpc_server
     front->gate = options->gate;
     front->access = options->access;
     front->metrics = options->metrics;
+    front->observer = options->observer;
     front->config = options->config;
     front->trust_tenant = access_trusts_tenant(options->config, &options->config->grpc.listen);
     enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
@@ -147,6 +148,7 @@ enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_op
         .metrics = options->metrics,
         .config = options->config,
         .inherited_fd = options->inherited_fd,
+        .tls = options->tls,
     };
     outcome = door_open(&server->front.door, &door);
     if (outcome != OK) {

@@ -9,7 +9,7 @@
 #include "gateway/config/config.h"
 #include "gateway/keys/access.h"
 #include "gateway/live_requests.h"
-#include "gateway/metrics.h"
+#include "gateway/observer.h"
 
 /* The library has taken the names grpc_server and grpc_server_*. */
 struct rpc_server;
@@ -17,7 +17,9 @@ struct rpc_server;
 struct rpc_server_options {
     struct gate *gate;
     struct metrics *metrics;
+    const struct observer *observer;
     const struct config *config;
+    struct tls *tls;       /* NULL: plain */
     struct access *access; /* NULL: everybody may do everything but administer */
     struct live_requests *live;
     int inherited_fd; /* edge_options.inherited_fd */

@@ -1,6 +1,8 @@
 #include "gateway/http/exchange.h"
 
 #include "core/base/clock.h"
+#include "gateway/http/exchange_record.h"
+#include "gateway/http/forwarded.h"
 #include "gateway/http/inquiry.h"
 #include "gateway/http/origin.h"
 #include "gateway/http/path.h"
@@ -62,10 +64,11 @@ static void refuse_above_all(struct exchange *exchange, enum outcome outcome, co
         (struct refusal){.outcome = outcome, .detail = detail, .retry_after_ns = retry_after_ns};
 }
 
-static struct in6_addr address_of(const struct exchange *exchange) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    return failures_address(info == NULL ? NULL : info->client_addr);
+static struct in6_addr asking_address(const struct exchange *exchange) {
+    const struct address_key key = address_key(&exchange->address);
+    struct in6_addr address;
+    memcpy(&address, key.bytes, sizeof address);
+    return address;
 }
 
 /* Before a browser sends a key it asks without one whether it may. */
@@ -91,7 +94,7 @@ static void check_access(struct exchange *exchange) {
         .credentials_count = headers->authorizations,
         .credentials = headers->authorization,
         .credentials_bytes = headers->authorization == NULL ? 0 : strlen(headers->authorization),
-        .address = address_of(exchange),
+        .address = asking_address(exchange),
         .admin_door = port->admin,
         .now_ns = exchange->arrived_ns,
         .wall_s = clock_wall_ns(exchange->arrived_ns) / CLOCK_S,
@@ -136,7 +139,6 @@ static struct exchange *exchange_new(struct front *front, struct MHD_Connection 
     exchange->arrived_ns = clock_now_ns();
     exchange->invoke.pool = GATE_NO_POOL;
     exchange->client->owner = exchange;
-    edge_heard(exchange->client);
     front->exchanges++;
     front->reading++;
     return exchange;
@@ -149,7 +151,14 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
     if (exchange == NULL) return MHD_NO;
     *context = exchange;
     headers_read(&exchange->headers, connection);
+    const struct hygiene *hygiene = &exchange->headers.hygiene;
+    bool body = hygiene->content_length > 0 || hygiene->encodings > 0;
+    struct edge *edge = exchange_port(exchange)->edge;
+    edge_phase(edge, exchange->client, body ? EDGE_SENDING : EDGE_WORKING);
+    exchange->address =
+        forwarded_client(edge, &exchange->client->address, exchange->headers.forwarded_for);
     choose_id(exchange);
+    observer_began(front->observer, exchange->headers.traceparent, &exchange->course);
     const struct start_line start = {method, target, version};
     const char *flaw;
     enum outcome outcome = hygiene_verdict(&exchange->headers.hygiene, &start, &flaw);
@@ -175,6 +184,7 @@ enum MHD_Result exchange_begin(struct front *front, struct MHD_Connection *conne
 enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_t *bytes) {
     size_t count = *bytes;
     *bytes = 0;
+    exchange->course.bytes_in += count;
     if (exchange->refusal.outcome == OK && exchange->handler->body != NULL) {
         exchange->handler->body(exchange, data, count);
         if (exchange->refusal.outcome == OK) return MHD_YES;
@@ -189,6 +199,7 @@ enum MHD_Result exchange_body(struct exchange *exchange, const char *data, size_
 enum MHD_Result exchange_continue(struct exchange *exchange) {
     if (exchange->phase == EXCHANGE_ANSWERED) return exchange->handler->answered(exchange);
     assert(exchange->phase == EXCHANGE_READING);
+    edge_phase(exchange_port(exchange)->edge, exchange->client, EDGE_WORKING);
     if (exchange->refusal.outcome == OK) return exchange->handler->complete(exchange);
     if (exchange->refusal.outcome == PAYLOAD_TOO_LARGE) exchange->close = true;
     return reply_refusal(exchange);
@@ -208,15 +219,25 @@ void exchange_resume(struct exchange *exchange) {
     MHD_resume_connection(exchange->connection);
 }
 
+enum outcome exchange_outcome(const struct exchange *exchange) {
+    if (exchange->refusal.outcome != OK) return exchange->refusal.outcome;
+    return exchange->phase == EXCHANGE_REPLIED ? exchange->course.outcome : CANCELLED;
+}
+
 void exchange_end(struct exchange *exchange) {
     assert(exchange->phase != EXCHANGE_WAITING);
     access_leave(&exchange->grant);
     if (exchange->handler != NULL && exchange->handler->end != NULL)
         exchange->handler->end(exchange);
+    exchange_record_ended(exchange);
     inquiry_end(exchange);
-    live_requests_remove(exchange->front->live, &exchange->live);
-    exchange->client->owner = NULL;
-    exchange->front->exchanges--;
-    if (exchange->phase == EXCHANGE_READING) exchange->front->reading--;
+    struct front *front = exchange->front;
+    struct edge_client *client = exchange->client;
+    struct edge *edge = exchange_port(exchange)->edge;
+    live_requests_remove(front->live, &exchange->live);
+    client->owner = NULL;
+    front->exchanges--;
+    if (exchange->phase == EXCHANGE_READING) front->reading--;
     free(exchange);
+    edge_phase(edge, client, EDGE_BETWEEN);
 }

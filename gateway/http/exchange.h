@@ -32,13 +32,13 @@ struct invoke {
     uint64_t id;       /* the gate's name of it while the exchange waits */
     bool cancelled;
     struct request *request; /* the pool's answer, from EXCHANGE_ANSWERED to the reply */
-    enum outcome outcome;    /* of that answer */
 };
 
 struct exchange {
     struct front *front;
     struct MHD_Connection *connection;
     struct edge_client *client;
+    struct address address; /* who asks, for limits and logs: a proxy that is trusted may say so */
     const struct handler *handler; /* NULL: nothing is at this path */
     const char *method, *target;
     struct route_match match;
@@ -48,6 +48,7 @@ struct exchange {
     bool close; /* the connection ends with the reply */
     uint64_t arrived_ns, swallowed;
     struct refusal refusal;
+    struct request_course course;
     struct live_request live; /* live.id is the request's id */
     char id[REQUEST_ID_FRESH_BYTES];
     struct invoke invoke;
@@ -67,6 +68,8 @@ void exchange_end(struct exchange *exchange);
 /* What it waits for is on its way to the loop, which only posts to the channel; that is here. */
 void exchange_suspend(struct exchange *exchange);
 void exchange_resume(struct exchange *exchange);
+/* How it ended, once it has. */
+enum outcome exchange_outcome(const struct exchange *exchange);
 
 /* The first refusal counts. detail: a constant text or NULL. */
 void exchange_refuse(struct exchange *exchange, enum outcome outcome, const char *detail);

@@ -11,7 +11,7 @@
 #include "gateway/edge/edge.h"
 #include "gateway/http/routes.h"
 #include "gateway/live_requests.h"
-#include "gateway/metrics.h"
+#include "gateway/observer.h"
 #include "gateway/probes.h"
 #include "gateway/request_id.h"
 
@@ -36,6 +36,7 @@ struct front {
     struct gate *gate;
     struct access *access;
     struct metrics *metrics;
+    const struct observer *observer;
     const struct config *config;
     _Atomic bool draining;
     struct front_port http, admin; /* admin.edge NULL: there is no admin.listen */

@@ -20,7 +20,7 @@ static enum MHD_Result on_line(void *owner, enum MHD_ValueKind kind, const char 
             continue;
         const char **member = (const char **)(void *)((char *)headers + known[i].offset);
         if (member == &headers->authorization) headers->authorizations++;
-        if (*member == NULL) *member = value;
+        if (*member == NULL || member == &headers->forwarded_for) *member = value;
         break;
     }
     return MHD_YES;

@@ -9,7 +9,8 @@
 
 #include <microhttpd.h>
 
-/* X(member, header): the first line of a name counts. */
+/* X(member, header): the first line of a name counts; of X-Forwarded-For the last, which the nearest proxy
+ * has written. */
 #define HEADERS(X)                                                                                 \
     X(content_type, "Content-Type")                                                                \
     X(expect, "Expect")                                                                            \
@@ -20,6 +21,7 @@
     X(operation, "Poolgate-Operation")                                                             \
     X(tenant, "Poolgate-Tenant")                                                                   \
     X(batch_key, "Poolgate-Batch-Key")                                                             \
+    X(forwarded_for, "X-Forwarded-For")                                                            \
     X(traceparent, "traceparent")                                                                  \
     X(authorization, "Authorization")                                                              \
     X(host, "Host")                                                                                \

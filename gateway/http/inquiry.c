@@ -3,12 +3,9 @@
 #include "gateway/http/reply.h"
 
 #include <assert.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ADDRESS_BYTES 64
 
 /* On the pool's loop. There is a place for every connection, and a connection has one question. */
 static void on_answered(struct question *question) {
@@ -42,20 +39,10 @@ void inquiry_body(struct exchange *exchange, const char *data, size_t bytes) {
     inquiry->body_bytes += bytes;
 }
 
-static void address_of(const struct exchange *exchange, char out[ADDRESS_BYTES]) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    snprintf(out, ADDRESS_BYTES, "nowhere");
-    if (info == NULL || info->client_addr == NULL) return;
-    socklen_t bytes = info->client_addr->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-                                                               : sizeof(struct sockaddr_in);
-    getnameinfo(info->client_addr, bytes, out, ADDRESS_BYTES, NULL, 0, NI_NUMERICHOST);
-}
-
 void inquiry_explain(struct exchange *exchange, const char *what) {
-    char address[ADDRESS_BYTES];
+    char address[ADDRESS_TEXT_BYTES];
     const char *key = exchange->grant.key;
-    address_of(exchange, address);
+    address_write(&exchange->address, address);
     snprintf(exchange->inquiry->why, sizeof exchange->inquiry->why, "%s, asked %s%s from %s", what,
              key[0] != '\0' ? "by key " : "at admin.listen", key, address);
 }

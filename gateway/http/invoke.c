@@ -84,6 +84,8 @@ static void on_begin(struct exchange *exchange) {
     invoke->pool = pool;
     check_texts(exchange);
     read_priority(exchange);
+    request_course_towards(&exchange->course, exchange->match.pool, tenant_of(exchange),
+                           invoke->priority);
     read_timeout(exchange, gate_pool(front->gate, pool));
     if (exchange->headers.hygiene.content_length > front->config->http.max_body)
         exchange_refuse(exchange, PAYLOAD_TOO_LARGE, "the body is longer than http.max_body");
@@ -151,13 +153,14 @@ static void on_done(struct request *request) {
 static enum outcome make_request(struct exchange *exchange, struct request **out) {
     const struct headers *headers = &exchange->headers;
     struct invoke *invoke = &exchange->invoke;
+    char traceparent[TRACEPARENT_BYTES];
     const struct request_texts texts = {
         .request_id = exchange->live.id,
         .content_type = headers->content_type,
         .operation = headers->operation,
         .tenant = tenant_of(exchange),
         .batch_key = headers->batch_key,
-        .traceparent = traceparent_checked(headers->traceparent),
+        .traceparent = traceparent_write(&exchange->course.trace, traceparent),
     };
     enum outcome outcome = request_create(out, &texts);
     if (outcome != OK) return outcome;
@@ -203,7 +206,7 @@ static enum MHD_Result on_complete(struct exchange *exchange) {
 void invoke_answered(struct request *request) {
     struct exchange *exchange = request->owner;
     exchange->invoke.request = request;
-    exchange->invoke.outcome = request->outcome;
+    request_course_answered(&exchange->course, request);
     exchange_resume(exchange);
 }
 
@@ -226,12 +229,10 @@ static enum MHD_Result on_answered(struct exchange *exchange) {
 
 static void on_end(struct exchange *exchange) {
     struct invoke *invoke = &exchange->invoke;
-    enum outcome outcome = exchange->refusal.outcome;
-    if (outcome == OK) outcome = exchange->phase == EXCHANGE_REPLIED ? invoke->outcome : CANCELLED;
     struct gate *gate = exchange->front->gate;
     bool known = invoke->pool != GATE_NO_POOL;
     metrics_answered(exchange->front->metrics, known ? gate_pool(gate, invoke->pool)->name : "",
-                     FRONTEND_HTTP, outcome);
+                     FRONTEND_HTTP, exchange_outcome(exchange));
     body_unref(invoke->body);
     request_free(invoke->request);
     if (known) gate_let_go_pool(gate, invoke->pool);

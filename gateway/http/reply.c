@@ -64,7 +64,9 @@ enum MHD_Result reply_queue(struct exchange *exchange, unsigned status,
     if (exchange->phase == EXCHANGE_READING) exchange->front->reading--;
     exchange->phase = EXCHANGE_REPLIED;
     access_leave(&exchange->grant);
+    exchange->course.status = response == NULL ? 0 : status;
     if (response == NULL) return MHD_NO;
+    edge_phase(exchange_port(exchange)->edge, exchange->client, EDGE_TAKING);
     MHD_add_response_header(response, "X-Request-Id", exchange->live.id);
     add_quota(response, &exchange->grant.quota);
     add_cors(response, exchange);
@@ -75,6 +77,10 @@ enum MHD_Result reply_queue(struct exchange *exchange, unsigned status,
     return queued;
 }
 
+void reply_counts(struct exchange *exchange, size_t bytes) {
+    if (strcmp(exchange->method, "HEAD") != 0) exchange->course.bytes_out += bytes;
+}
+
 enum MHD_Result reply_text(struct exchange *exchange, unsigned status, const char *content_type,
                            char *text, size_t bytes) {
     struct MHD_Response *response =
@@ -82,6 +88,7 @@ enum MHD_Result reply_text(struct exchange *exchange, unsigned status, const cha
     if (response == NULL) {
         free(text);
     } else {
+        reply_counts(exchange, bytes);
         MHD_add_response_header(response, "Content-Type", content_type);
         MHD_add_response_header(response, "Cache-Control", "no-store");
         if (status == 503) MHD_add_response_header(response, "Retry-After", "1");
@@ -109,6 +116,7 @@ struct MHD_Response *reply_make_problem(struct exchange *exchange, const struct 
     struct MHD_Response *response =
         MHD_create_response_from_buffer(bytes, text, MHD_RESPMEM_MUST_COPY);
     if (response == NULL) return NULL;
+    reply_counts(exchange, bytes);
     MHD_add_response_header(response, "Content-Type", PROBLEM_CONTENT_TYPE);
     uint64_t wait_s = retry_after_s(refusal->outcome, refusal->retry_after_ns);
     if (wait_s > 0) {

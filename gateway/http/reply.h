@@ -14,6 +14,8 @@ struct json_t;
 enum MHD_Result reply_json(struct exchange *exchange, unsigned status, struct json_t *json);
 enum MHD_Result reply_problem(struct exchange *exchange, const struct refusal *refusal);
 enum MHD_Result reply_options(struct exchange *exchange); /* 204 with Allow */
+/* The reply has a body of so many bytes; of HEAD none of them is sent. */
+void reply_counts(struct exchange *exchange, size_t bytes);
 /* Adds what every reply has, queues it, and lets go of it. NULL is allowed and fails. */
 enum MHD_Result reply_queue(struct exchange *exchange, unsigned status,
                             struct MHD_Response *response);

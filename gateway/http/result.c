@@ -83,6 +83,7 @@ static enum MHD_Result reply_ok(struct exchange *exchange, const struct request 
     struct MHD_Response *response = make_body(request->reply.body);
     if (response != NULL) {
         bool usable = type != NULL && type[0] != '\0' && header_value_fits(type);
+        reply_counts(exchange, request->reply.body->bytes);
         MHD_add_response_header(response, "Content-Type", usable ? type : DEFAULT_CONTENT_TYPE);
         add_course(response, exchange, request);
         add_metadata(response, &request->reply);

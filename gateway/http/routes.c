@@ -70,6 +70,7 @@ enum outcome route_find(const struct route *table, size_t count, enum route_addr
                         const char *method, const char *path, struct route_match *match) {
     match->handler = NULL;
     match->need = ACCESS_ANY;
+    match->path = NULL;
     match->allow[0] = match->pool[0] = match->id[0] = '\0';
     bool everything = strcmp(path, "*") == 0;
     for (size_t i = 0; i < count; i++) {
@@ -79,6 +80,7 @@ enum outcome route_find(const struct route *table, size_t count, enum route_addr
         if (!everything && method_matches(table[i].method, method)) {
             match->handler = table[i].handler;
             match->need = table[i].need;
+            match->path = table[i].path;
             return OK;
         }
         allow_add(match, table[i].method);

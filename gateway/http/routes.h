@@ -28,7 +28,8 @@ struct route {
 struct route_match {
     const struct handler *handler;
     enum access_need
-        need; /* of the path, also where the method is wrong; ACCESS_ANY: no such path */
+        need;         /* of the path, also where the method is wrong; ACCESS_ANY: no such path */
+    const char *path; /* the route's, with {pool}; NULL without a handler */
     char pool[POOL_NAME_BYTES];      /* what stood for {pool}; "" if it is longer than any name */
     char id[REQUEST_ID_LONGEST + 1]; /* the same of {id} */
     char allow[64];                  /* "GET, HEAD, OPTIONS" */

@@ -10,23 +10,33 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* The pools have drained: who is still sending a body would be refused, and is not waited for longer. */
 #define READERS_MS        UINT64_C(1000)
 #define PROBE_CONNECTIONS 64 /* places above http.max_connections, where only probes are answered */
 #define ADMIN_CONNECTIONS 128 /* at admin.listen */
+#define OWN_CONNECTIONS   8   /* our own that dial this port, and one that the library needs */
 #define IDLE_TIMEOUT_S    75u
 #define CONNECTION_MEMORY ((size_t)32 * 1024) /* bounds a request's headers; zeroed per request */
 #define PUMP_ROUNDS       16
 #define ANSWER(status, type, body)                                                                 \
     "HTTP/1.1 " status "\r\nContent-Type: " type "\r\nRetry-After: 1\r\nConnection: close\r\n"     \
     "Cache-Control: no-store\r\n\r\n" body
+
+#define FULL(detail)                                                                               \
+    ANSWER("503 Service Unavailable", "application/problem+json",                                  \
+           "{\"type\":\"urn:poolgate:problem:queue_full\",\"title\":\"The queue is "               \
+           "full\",\"status\":503,\"detail\":\"" detail "\",\"instance\":\"/\","                   \
+           "\"code\":\"queue_full\",\"request_id\":\"\",\"source\":\"gateway\","                   \
+           "\"retry_after_ms\":1000}\n")
 
 struct http_server {
     struct front front;
@@ -39,6 +49,7 @@ struct http_server {
     uv_check_t check;
     pthread_t thread;
     struct watchdog_loop *watched;
+    struct tls *tls;
     struct edge_client *arriving; /* handed over right now */
     uint64_t timer_due_ms, complained_ns;
     struct lag round;
@@ -108,13 +119,19 @@ static void on_library_log(void *owner, const char *format, va_list arguments) {
 
 /* --- the edge's side --- */
 
-static void on_enter(void *owner, struct edge_client *client, const struct sockaddr *address,
-                     socklen_t address_bytes) {
+/* The library is told the kind of its socket, nothing else: it is then spared options that only TCP has. */
+static void on_enter(void *owner, struct edge_client *client, int fd) {
+    static const struct sockaddr_in internet = {.sin_family = AF_INET};
+    static const struct sockaddr_un local = {.sun_family = AF_UNIX};
     struct front_port *port = owner;
     struct http_server *server = LIST_ENTRY(port->front, struct http_server, front);
+    bool relayed = fd != client->fd;
+    const struct sockaddr *address =
+        relayed ? (const struct sockaddr *)&local : (const struct sockaddr *)&internet;
+    socklen_t bytes = relayed ? sizeof local : sizeof internet;
     client->port = port;
     server->arriving = client;
-    enum MHD_Result added = MHD_add_connection(server->daemon, client->fd, address, address_bytes);
+    enum MHD_Result added = MHD_add_connection(server->daemon, fd, address, bytes);
     /* On failure it has closed the socket; it said so only if it had begun with it. */
     if (added != MHD_YES && server->arriving != NULL) forget(client);
     server->arriving = NULL;
@@ -128,13 +145,22 @@ static void on_left(void *owner, struct edge_client *client) {
 static const struct edge_door door = {
     .enter = on_enter,
     .left = on_left,
-    .answer_full = ANSWER("503 Service Unavailable", "application/problem+json",
-                          "{\"type\":\"urn:poolgate:problem:queue_full\",\"title\":\"The queue is "
-                          "full\",\"status\":503,\"detail\":\"there are too many connections\","
-                          "\"instance\":\"/\",\"code\":\"queue_full\",\"request_id\":\"\","
-                          "\"source\":\"gateway\",\"retry_after_ms\":1000}\n"),
-    .answer_slow = ANSWER("408 Request Timeout", "text/plain; charset=utf-8",
-                          "No whole request came within http.header_timeout.\n"),
+    .answers = {[EDGE_FULL] = FULL("there are too many connections"),
+                [EDGE_ADDRESS_FULL] = FULL("there are too many connections from this address"),
+                [EDGE_HEADER_TIMEOUT] =
+                    ANSWER("408 Request Timeout", "text/plain; charset=utf-8",
+                           "No whole request came within http.header_timeout.\n"),
+                [EDGE_SLOW_SENDER] =
+                    ANSWER("408 Request Timeout", "text/plain; charset=utf-8",
+                           "The body came more slowly than http.min_rate allows.\n"),
+                [EDGE_PROXY_HEADER] = ANSWER("400 Bad Request", "text/plain; charset=utf-8",
+                                             "The PROXY header cannot be read.\n")},
+    .flaw_before = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n"
+                   "Connection: close\r\nCache-Control: no-store\r\n\r\n"
+                   "{\"type\":\"urn:poolgate:problem:invalid_request\",\"title\":\"The request is "
+                   "invalid\",\"status\":400,\"detail\":\"",
+    .flaw_after = "\",\"instance\":\"/\",\"code\":\"invalid_request\",\"request_id\":\"\","
+                  "\"source\":\"gateway\"}\n",
 };
 
 /* --- the loop --- */
@@ -208,6 +234,7 @@ static void finish(struct http_server *server) {
     uv_close((uv_handle_t *)&server->daemon_idle, NULL);
     uv_close((uv_handle_t *)&server->prepare, NULL);
     uv_close((uv_handle_t *)&server->check, NULL);
+    watchdog_leave(server->watched, clock_now_ns()); /* the edge may still have bytes to bring */
 }
 
 /* Before the loop sleeps: it may sleep no longer than the library allows. */
@@ -269,7 +296,7 @@ static struct MHD_Daemon *start_daemon(struct http_server *server) {
         NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, server,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections_most(config) + 1,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections_most(config) + OWN_CONNECTIONS,
         MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
 }
@@ -295,6 +322,7 @@ static enum outcome open_front(struct front *front, const struct http_server_opt
     const struct config *config = options->config;
     front->gate = options->gate;
     front->metrics = options->metrics;
+    front->observer = options->observer;
     front->config = config;
     front->access = options->access;
     front->live = options->live;
@@ -306,17 +334,31 @@ static void free_server(struct http_server *server) {
     free(server);
 }
 
+/* TLS needs somebody in between, strict or not. */
+static enum edge_service service_of(const struct config *config, const struct tls *tls) {
+    if (config->http.guard == GUARD_STRICT) return EDGE_GUARDED_HTTP;
+    return tls != NULL ? EDGE_RELAYED_HTTP : EDGE_DIRECT;
+}
+
 static enum outcome open_port(struct http_server *server, struct front_port *port,
                               const struct listen_address *listen, int inherited_fd,
                               char address[80]) {
     const struct config *config = server->front.config;
+    struct tls *tls = port->admin ? NULL : server->tls; /* admin.listen is always loopback */
     const struct edge_options options = {
         .host = listen->host,
         .port = listen->port,
         .inherited_fd = inherited_fd,
         .max_connections = port->admin ? ADMIN_CONNECTIONS : config->http.max_connections,
         .probe_connections = port->admin ? 0 : PROBE_CONNECTIONS,
+        .service = service_of(config, tls),
+        .tls = tls,
+        .max_per_address = port->admin ? UINT32_MAX : config->http.max_per_address,
         .header_timeout_ns = config->http.header_timeout_ns,
+        .min_rate = config->http.min_rate,
+        .trusted_proxies = (const char *const *)config->http.trusted_proxies.items,
+        .metrics = server->front.metrics,
+        .frontend = FRONTEND_HTTP,
     };
     port->front = &server->front;
     port->loopback = listen->loopback;
@@ -353,7 +395,7 @@ static enum outcome open_edges(struct http_server *server,
 /* Everything that can fail, in the order in which finish() takes it down. */
 static enum outcome open_parts(struct http_server *server,
                                const struct http_server_options *options) {
-    size_t places = connections_most(server->front.config) + 1;
+    size_t places = connections_most(server->front.config) + OWN_CONNECTIONS;
     enum outcome outcome =
         channel_open(&server->front.channel, &server->loop, places, on_messages, server);
     if (outcome != OK) return outcome;
@@ -386,6 +428,7 @@ enum outcome http_server_open(struct http_server **out, const struct http_server
         free_server(server);
         return MEMORY_EXHAUSTED;
     }
+    server->tls = options->tls;
     outcome = open_parts(server, options);
     if (outcome != OK) {
         int error = errno;

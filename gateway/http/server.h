@@ -10,14 +10,16 @@
 #include "gateway/config/config.h"
 #include "gateway/keys/access.h"
 #include "gateway/live_requests.h"
-#include "gateway/metrics.h"
+#include "gateway/observer.h"
 
 struct http_server;
 
 struct http_server_options {
     struct gate *gate;
     struct metrics *metrics;
+    const struct observer *observer;
     const struct config *config;
+    struct tls *tls;       /* NULL: plain */
     struct access *access; /* NULL: everybody may do everything but administer */
     struct live_requests *live;
     int inherited_fd, inherited_admin_fd; /* edge_options.inherited_fd of each */

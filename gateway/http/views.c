@@ -7,6 +7,7 @@
 #include "gateway/http/exchange.h"
 #include "gateway/http/reply.h"
 #include "gateway/http/state.h"
+#include "gateway/self_dial.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,8 @@ static enum MHD_Result on_slots(struct exchange *exchange) {
 static enum MHD_Result on_livez(struct exchange *exchange) {
     struct gate *gate = exchange->front->gate;
     const struct snapshot *snapshot = gate_snapshot(gate);
-    struct verdict verdict = probe_live(snapshot, watchdog_stalled_ns(), clock_now_ns());
+    struct verdict verdict =
+        probe_live(snapshot, watchdog_stalled_ns(), self_dial_dead_port(), clock_now_ns());
     gate_snapshot_release(gate, snapshot);
     return reply_verdict(exchange, &verdict, "live", "stalled");
 }

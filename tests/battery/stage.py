@@ -20,6 +20,7 @@ CAPACITY = 80
 CONNECTIONS = 64
 PROBE_S, CALM_S = 2.0, 2.0
 SLOWER, PROBES = 1.2, 3
+LIBRARY_THREADS = ("event_engine", "default-executo", "resolver-execut", "grpc_global_tim", "timer_manager")
 
 
 def sleeping(name="echo", log=None, **more):
@@ -82,6 +83,16 @@ class Stage:
 
     # --- before and after -------------------------------------------------------------------------
 
+    def own_threads(self):
+        """Without the pools of gRPC core, which grow with what they had to do, to a bound, and stay."""
+        folder, count = Path(f"/proc/{self.gateway.pid}/task"), 0
+        for task in folder.iterdir():
+            try:
+                count += (task / "comm").read_text().strip() not in LIBRARY_THREADS
+            except OSError:
+                pass
+        return count
+
     def look(self):
         folder = Path(f"/proc/{self.gateway.pid}/fd")
         memory = 0
@@ -90,7 +101,7 @@ class Stage:
                 memory += "memfd:" in os.readlink(entry)
             except OSError:
                 pass
-        return {"descriptors": self.gateway.descriptors(), "threads": self.gateway.threads(),
+        return {"descriptors": self.gateway.descriptors(), "threads": self.own_threads(),
                 "children": len(self.gateway.marked_processes()), "memfds": memory,
                 "files": len(list(self.gateway.folder.iterdir()))}
 

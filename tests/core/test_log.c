@@ -7,11 +7,12 @@
 
 #include <jansson.h>
 
-#define LINE_BYTES 2048
-#define RING_LINES 1024
-#define PIPE_BYTES 65536
-#define WRITERS    8
-#define LINES      500
+#define LINE_BYTES  2048
+#define MANY_LINES  1024
+#define FLOOD_LINES 6000 /* of a kilobyte each: more than there is room for */
+#define PIPE_BYTES  65536
+#define WRITERS     8
+#define LINES       500
 
 static void open_text(void) {
     journal_open(LOG_DEBUG, LOG_TEXT, 0, PIPE_BYTES);
@@ -83,6 +84,14 @@ START_TEST(numbers_keep_their_sign_and_size) {
     ck_assert_str_eq(only_line(), "level=info msg=n least=-9223372036854775808 "
                                   "most=9223372036854775807 large=18446744073709551615 minus=-1 "
                                   "zero=0");
+}
+END_TEST
+
+START_TEST(times_are_milliseconds_with_three_decimals) {
+    open_text();
+    log_event(LOG_INFO, "m", LOG_MS("none", 0), LOG_MS("a", 999), LOG_MS("b", 1234567),
+              LOG_MS("hour", UINT64_C(3600000000001)));
+    ck_assert_str_eq(only_line(), "level=info msg=m none=0.000 a=0.000 b=1.234 hour=3600000.000");
 }
 END_TEST
 
@@ -256,7 +265,7 @@ START_TEST(a_long_line_of_text_closes_its_quotes) {
 }
 END_TEST
 
-/* --- the ring and the writer --------------------------------------------------------------------------- */
+/* --- room and the writer --------------------------------------------------------------------------- */
 
 START_TEST(without_a_writer_lines_go_nowhere) {
     log_event(LOG_ALERT, "before");
@@ -269,11 +278,19 @@ START_TEST(without_a_writer_lines_go_nowhere) {
 }
 END_TEST
 
-START_TEST(a_full_ring_drops_and_counts_and_blocks_nobody) {
+/* Lines of a bit more than a kilobyte. */
+static void flood(void) {
+    static char text[1025];
+    memset(text, 'x', sizeof text - 1);
+    for (int i = 0; i < FLOOD_LINES; i++)
+        log_event(LOG_INFO, "m", LOG_INT("i", i), LOG_STR("text", text));
+}
+
+START_TEST(without_room_lines_are_dropped_and_counted_and_nobody_is_blocked) {
     journal_open(LOG_DEBUG, LOG_TEXT, 0, 4096); /* nobody reads yet */
-    for (int i = 0; i < 3 * RING_LINES; i++) log_event(LOG_INFO, "m", LOG_INT("i", i));
+    flood();
     uint64_t dropped = log_dropped();
-    ck_assert_uint_gt(dropped, RING_LINES);
+    ck_assert_uint_gt(dropped, FLOOD_LINES / 5);
     char *cursor = journal_text(), *line; /* now somebody does */
     uint64_t written = 0;
     long last = -1;
@@ -283,17 +300,47 @@ START_TEST(a_full_ring_drops_and_counts_and_blocks_nobody) {
         last = i;
         written++;
     }
-    ck_assert_uint_ge(written, RING_LINES);
-    ck_assert_uint_eq(written + dropped, 3 * RING_LINES);
+    ck_assert_uint_ge(written, FLOOD_LINES / 5);
+    ck_assert_uint_eq(written + dropped, FLOOD_LINES);
     ck_assert_uint_eq(log_dropped(), dropped);
+}
+END_TEST
+
+START_TEST(a_file_gets_every_line_in_few_writes) {
+    char name[] = "/tmp/poolgate-test-XXXXXX";
+    int file = mkstemp(name), lines = 0;
+    ck_assert_int_ge(file, 0);
+    unlink(name);
+    ck_assert_int_eq(log_open(file, LOG_DEBUG, LOG_TEXT), OK);
+    for (int i = 0; i < MANY_LINES; i++) log_event(LOG_INFO, "m", LOG_INT("i", i));
+    log_close();
+    FILE *text = fdopen(file, "r");
+    char line[256];
+    rewind(text);
+    for (; fgets(line, sizeof line, text) != NULL; lines++)
+        ck_assert_int_eq(strtol(strstr(line, " i=") + 3, NULL, 10), lines);
+    ck_assert_int_eq(lines, MANY_LINES);
+    ck_assert_uint_eq(log_dropped(), 0);
+    fclose(text);
+}
+END_TEST
+
+START_TEST(a_lone_line_does_not_wait_for_others) {
+    char line[256];
+    open_text();
+    log_event(LOG_INFO, "alone");
+    ssize_t bytes =
+        read(journal.reading, line, sizeof line); /* libcheck's time limit is what fails */
+    ck_assert_int_gt(bytes, 0);
+    ck_assert_str_eq(journal_text(), "");
 }
 END_TEST
 
 START_TEST(closing_writes_what_is_waiting) {
     journal_open(LOG_DEBUG, LOG_TEXT, 0, 4096);
-    for (int i = 0; i < RING_LINES; i++) log_event(LOG_INFO, "m", LOG_INT("i", i));
+    for (int i = 0; i < MANY_LINES; i++) log_event(LOG_INFO, "m", LOG_INT("i", i));
     char *cursor = journal_text();
-    for (int i = 0; i < RING_LINES; i++) {
+    for (int i = 0; i < MANY_LINES; i++) {
         char wanted[64];
         snprintf(wanted, sizeof wanted, "level=info msg=m i=%d", i);
         ck_assert_str_eq(after_time(journal_line(&cursor)), wanted);
@@ -317,9 +364,9 @@ START_TEST(a_pipe_that_nobody_reads_does_not_hold_up_the_end) {
     int ends[2];
     ck_assert_int_eq(pipe(ends), 0);
     ck_assert_int_eq(log_open(ends[1], LOG_DEBUG, LOG_TEXT), OK);
-    for (int i = 0; i < 3 * RING_LINES; i++) log_event(LOG_INFO, "m", LOG_INT("i", i));
+    flood();
     log_close(); /* libcheck's own time limit is what fails here */
-    ck_assert_uint_gt(log_dropped(), RING_LINES);
+    ck_assert_uint_gt(log_dropped(), FLOOD_LINES - 100); /* the pipe took some */
     close(ends[0]);
     close(ends[1]);
 }
@@ -368,12 +415,14 @@ START_TEST(lines_of_eight_threads_are_whole_and_in_order) {
 END_TEST
 
 SUITE("core/log", 60, a_line_is_key_value_text, a_line_without_fields_is_whole_too,
-      numbers_keep_their_sign_and_size, a_text_that_could_be_misread_is_quoted,
-      a_missing_text_is_empty_and_a_missing_key_is_skipped, a_json_line_has_types,
-      every_byte_survives_in_json, levels_have_names, what_is_below_the_level_is_not_written,
-      a_long_line_is_cut_and_still_valid_json, long_keys_and_messages_are_cut_too,
-      many_fields_are_left_out_from_the_end, a_long_line_of_text_closes_its_quotes,
-      without_a_writer_lines_go_nowhere, a_full_ring_drops_and_counts_and_blocks_nobody,
+      numbers_keep_their_sign_and_size, times_are_milliseconds_with_three_decimals,
+      a_text_that_could_be_misread_is_quoted, a_missing_text_is_empty_and_a_missing_key_is_skipped,
+      a_json_line_has_types, every_byte_survives_in_json, levels_have_names,
+      what_is_below_the_level_is_not_written, a_long_line_is_cut_and_still_valid_json,
+      long_keys_and_messages_are_cut_too, many_fields_are_left_out_from_the_end,
+      a_long_line_of_text_closes_its_quotes, without_a_writer_lines_go_nowhere,
+      without_room_lines_are_dropped_and_counted_and_nobody_is_blocked,
+      a_file_gets_every_line_in_few_writes, a_lone_line_does_not_wait_for_others,
       closing_writes_what_is_waiting, a_descriptor_that_would_block_is_waited_for,
       a_pipe_that_nobody_reads_does_not_hold_up_the_end, lines_that_cannot_be_written_are_counted,
       lines_of_eight_threads_are_whole_and_in_order)

@@ -65,13 +65,16 @@ class Answer:
 class Node:
     """grpc/driver.js beside a gateway; ends with it."""
 
-    def __init__(self, gateway):
+    def __init__(self, gateway, tls=()):
+        """tls: the files of whom to trust and, where it is wanted, of a certificate and its key."""
         self.gateway, self.answers, self.next = gateway, {}, 0
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
-            ["node", str(HERE / "grpc" / "driver.js"), address(gateway), str(ROOT / "protos" / "gateway.proto")],
+            ["node", str(HERE / "grpc" / "driver.js"), address(gateway), str(ROOT / "protos" / "gateway.proto"),
+             *map(str, tls)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "NODE_PATH": str(node_packages())})
+            env={"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "NODE_NO_WARNINGS": "1",
+                 "NODE_PATH": str(node_packages())})
         threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self):
@@ -113,7 +116,7 @@ class Node:
 
     def begin(self, pool="echo", payload=b"", **more):
         """Begins an Invoke. In `more`: fields of the request, or what driver.js knows."""
-        known = {key: more.pop(key) for key in ("deadline_ms", "connection", "compression", "reply_file") if key in more}
+        known = {key: more.pop(key) for key in ("deadline_ms", "headers", "connection", "compression", "reply_file") if key in more}
         if payload:
             file = self.gateway.folder / f"payload-{self.next}"
             file.write_bytes(payload)

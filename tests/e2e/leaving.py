@@ -17,8 +17,8 @@ def half_close(connection):
     connection.shutdown(socket.SHUT_WR)
 
 
-def running_request_is_cancelled(pool, leave, at_the_end=lambda gateway: None):
-    with Gateway([pool]) as gateway:
+def running_request_is_cancelled(pool, leave, at_the_end=lambda gateway: None, **sections):
+    with Gateway([pool], **sections) as gateway:
         connection = gateway.send(gateway.raw_post("echo", b"x", "delay:5000"))
         gateway.until_slot("echo", "processing")
         left = time.monotonic()
@@ -36,8 +36,8 @@ def running_request_is_cancelled(pool, leave, at_the_end=lambda gateway: None):
         at_the_end(gateway)
 
 
-def queued_request_never_runs(pool, leave):
-    with Gateway([pool]) as gateway:
+def queued_request_never_runs(pool, leave, **sections):
+    with Gateway([pool], **sections) as gateway:
         first = gateway.send(gateway.raw_post("echo", b"first", f"delay:{int(patient(1000))}"))
         gateway.until_slot("echo", "processing")
         second = gateway.send(gateway.raw_post("echo", b"second"))

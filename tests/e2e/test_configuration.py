@@ -51,9 +51,9 @@ def every_sample_in_the_repository_passes_the_check():
 def every_key_of_the_contract_is_accepted():
     text = """\
 http:  { listen: 127.0.0.1:8080, max_body: 64MiB, max_connections: 10000, header_timeout: 10s, min_rate: 1KiB,
-         half_close: cancel, guard: standard, trusted_proxies: [], origins: [], tls: { cert: , key: , client_ca: } }
+         half_close: cancel, guard: standard, trusted_proxies: [], origins: [], tls: { cert: , key: , client_ca: , client_names: [] } }
 grpc:  { listen: 127.0.0.1:8081, max_message: 64MiB, max_streams: 1000, keepalive: 60s, max_age: 0s, reflection: true,
-         tls: { cert: , key: , client_ca: } }
+         tls: { cert: , key: , client_ca: , client_names: [] } }
 admin: { listen: }
 auth:  { keys_file: , allow_anonymous: false, trust_tenant_header: }
 process: { user: , allow_root: false }
@@ -112,7 +112,8 @@ MISTAKES = {
     "a list where a map belongs": (1, "http", GOOD.replace("{ listen: 127.0.0.1:0 }", "[]", 1)),
     "the same key twice": (1, "http.listen", GOOD.replace(":0 }", ":0, listen: 127.0.0.1:0 }", 1)),
     "a public address without keys": (1, "http.listen", GOOD.replace("127.0.0.1:0", "0.0.0.0:0", 1)),
-    "a TLS that is not to be had": (1, "http.tls.cert", GOOD.replace("http: {", "http: { tls: { cert: /etc/x.pem },")),
+    "a certificate without its key": (1, "http.tls.cert", GOOD.replace("http: {", "http: { tls: { cert: /etc/x.pem },")),
+    "a certificate that is not there": (1, "http.tls.cert", GOOD.replace("http: {", "http: { tls: { cert: /nowhere/x.pem, key: /nowhere/y.pem },")),
     "faults without permission": (6, "chaos", GOOD + "chaos: { ocr: crash=1% }\n"),
 }
 

@@ -46,8 +46,8 @@ static void see(struct pair_of_guards *guards, enum h2_guard_side side, const ui
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct tape tape = tape_of(data, size);
     struct pair_of_guards guards = {.now_ns = CLOCK_S, .chance = chance_of(data, size)};
-    h2_guard_init(&guards.whole, guards.now_ns);
-    h2_guard_init(&guards.pieces, guards.now_ns);
+    h2_guard_init(&guards.whole, false, guards.now_ns);
+    h2_guard_init(&guards.pieces, false, guards.now_ns);
     while (tape_more(&tape) && guards.whole.verdict == H2_GUARD_CLEAN) {
         const uint8_t how = tape_byte(&tape);
         const enum h2_guard_side side = how & 1 ? H2_FROM_SERVER : H2_FROM_CLIENT;

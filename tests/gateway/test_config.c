@@ -132,7 +132,7 @@ START_TEST(a_program_without_settings_has_the_defaults_of_the_contract) {
     ck_assert_uint_eq(config->jobs.keep_ns, 24 * HOUR);
     ck_assert_uint_eq(config->jobs.max, 100000);
     ck_assert_uint_eq(config->jobs.webhooks.count, 0);
-    ck_assert_ptr_null(config->trace_otlp);
+    ck_assert_ptr_null(config->trace.otlp);
     ck_assert_uint_eq(config->drain.grace_ns, 5 * CLOCK_S);
     ck_assert_uint_eq(config->drain.timeout_ns, 25 * CLOCK_S);
     ck_assert_int_eq(config->log.level, LOG_INFO);
@@ -238,7 +238,7 @@ START_TEST(every_key_of_the_contract_is_accepted) {
     ck_assert_int_eq(config->auth.trust_tenant_header, TRUST_NO);
     ck_assert(config->memory_limit.bytes == 6 * GIB && config->memory_limit.percent == 0);
     ck_assert_str_eq(config->jobs.path, "/var/lib/jobs");
-    ck_assert_str_eq(config->trace_otlp, "http://127.0.0.1:4318");
+    ck_assert_str_eq(config->trace.otlp, "http://127.0.0.1:4318");
     ck_assert(config->log.level == LOG_DEBUG && config->log.format == LOG_JSON);
     ck_assert_str_eq(pool->core.worker.command[1], "my_worker.py");
     ck_assert_ptr_null(pool->core.worker.command[2]);
@@ -301,7 +301,8 @@ static const struct mistake program_mistakes[] = {
                                        "127.0.0.1:8080, allowed is an address of its own for each"},
     {"http: {lisen: 127.0.0.1:80}",
      "poolgate.yaml:2: http.lisen: unknown key (did you mean listen?), allowed here: listen, "
-     "max_body, max_connections, header_timeout, min_rate, half_close, guard, trusted_proxies, "
+     "max_body, max_connections, max_per_address, header_timeout, min_rate, half_close, guard, "
+     "trusted_proxies, "
      "origins, tls"},
     {"htpp: {}", "poolgate.yaml:2: htpp: unknown key (did you mean http?), allowed here: http, "
                  "grpc, admin, auth, process, memory, jobs, trace, drain, log, chaos, pools"},
@@ -309,7 +310,7 @@ static const struct mistake program_mistakes[] = {
      "poolgate.yaml:2: http.listen: has a dot in it, allowed are maps within maps"},
     {"http: 7",
      "poolgate.yaml:2: http: \"7\" is not a map, allowed here: listen, max_body, max_connections, "
-     "header_timeout, min_rate, half_close, guard, trusted_proxies, origins, tls"},
+     "max_per_address, header_timeout, min_rate, half_close, guard, trusted_proxies, origins, tls"},
     {"http: {max_body: 4GiB}", "poolgate.yaml:2: http.max_body: \"4GiB\" is out of range, allowed "
                                "is a size such as 64MiB, from 1B to 4294967295B"},
     {"http: {max_body: 64MB}", "poolgate.yaml:2: http.max_body: \"64MB\" is not a size, allowed is "
@@ -343,16 +344,30 @@ static const struct mistake program_mistakes[] = {
      "of origins such as [https://example.org]"},
     {"http: {origins: [[]]}", "poolgate.yaml:2: http.origins: a list does not fit into the list, "
                               "allowed is a list of origins such as [https://example.org]"},
-    {"http: {trusted_proxies: [10.0.0.1]}",
-     "poolgate.yaml:2: http.trusted_proxies: forwarded addresses are not available in this "
-     "version, allowed is nothing"},
-    {"http: {tls: {cert: a.pem}}", "poolgate.yaml:2: http.tls.cert: TLS is not available in this "
-                                   "version and plain text would be unsafe, allowed is nothing"},
+    {"http: {trusted_proxies: [10.0.0.1/8]}",
+     "poolgate.yaml:2: http.trusted_proxies: \"10.0.0.1/8\" does not fit into the list, allowed is "
+     "a list of "
+     "addresses and networks such as [10.0.0.0/8]"},
+    {"http: {tls: {cert: a.pem}}",
+     "poolgate.yaml:2: http.tls.cert: http.tls.key is missing, allowed is nothing, or with it"},
+    {"http: {tls: {key: a.pem}}",
+     "poolgate.yaml:2: http.tls.key: http.tls.cert is missing, allowed is nothing, or with it"},
+    {"grpc: {tls: {cert: c.pem, key: k.pem, client_names: [a]}}",
+     "poolgate.yaml:2: grpc.tls.client_names: grpc.tls.client_ca is missing, allowed is nothing, "
+     "or "
+     "with it"},
+    {"http: {tls: {client_names: a}}",
+     "poolgate.yaml:2: http.tls.client_names: \"a\" is not a list, allowed is a list of names such "
+     "as [worker.example, spiffe://example/app]"},
+    {"http: {tls: {cert: /nowhere/c.pem, key: k.pem}}",
+     "poolgate.yaml:2: http.tls.cert: /nowhere/c.pem: No such file or directory, allowed is a "
+     "readable PEM file"},
     {"http: {tls: yes}",
-     "poolgate.yaml:2: http.tls: \"yes\" is not a map, allowed here: cert, key, client_ca"},
+     "poolgate.yaml:2: http.tls: \"yes\" is not a map, allowed here: cert, key, client_ca, "
+     "client_names"},
     {"grpc: {tls: {client_ca: ca.pem}}",
-     "poolgate.yaml:2: grpc.tls.client_ca: TLS is not available in this version and plain text "
-     "would be unsafe, allowed is nothing"},
+     "poolgate.yaml:2: grpc.tls.client_ca: grpc.tls.cert is missing, allowed is nothing, or with "
+     "it"},
     {"grpc: {max_message: 2GiB}", "poolgate.yaml:2: grpc.max_message: \"2GiB\" is out of range, "
                                   "allowed is a size such as 64MiB, from 1B to 2147483647B"},
     {"admin: {listen: 10.0.0.1:9}", "poolgate.yaml:2: admin.listen: 10.0.0.1:9 can be reached from "
@@ -550,7 +565,8 @@ START_TEST(all_mistakes_are_told_in_one_go) {
         "- {capability: x}\n",
         ARRAY("POOLGATE_LOG_LEVEL=loud"), ARRAY("pools.a.slots.max=none"),
         "poolgate.yaml:1: http.lisen: unknown key (did you mean listen?), allowed here: listen, "
-        "max_body, max_connections, header_timeout, min_rate, half_close, guard, trusted_proxies, "
+        "max_body, max_connections, max_per_address, header_timeout, min_rate, half_close, guard, "
+        "trusted_proxies, "
         "origins, tls\n"
         "poolgate.yaml:1: http.max_body: \"5GiB\" is out of range, allowed is a size such as "
         "64MiB, from 1B to 4294967295B\n"
@@ -890,13 +906,13 @@ END_TEST
 static const struct mistake setting_mistakes[] = {
     {"http.lisen=127.0.0.1:1",
      "--set: http.lisen: unknown key (did you mean listen?), allowed here: listen, max_body, "
-     "max_connections, header_timeout, min_rate, half_close, guard, trusted_proxies, origins, "
-     "tls\n"},
+     "max_connections, max_per_address, header_timeout, min_rate, half_close, guard, "
+     "trusted_proxies, origins, tls\n"},
     {"pools.a.slots.mx=3", "--set: pools.a.slots.mx: unknown key (did you mean max?), allowed "
                            "here: min, max, inflight, staged, pick, cpus\n"},
     {"pools.b.slots.max=3", "--set: pools.b.slots.max: no such pool (did you mean a?), allowed "
                             "here: a\n"},
-    {"log=loud", "--set: log: \"loud\" is not a map, allowed here: level, format\n"},
+    {"log=loud", "--set: log: \"loud\" is not a map, allowed here: level, format, access\n"},
     {"log={level: loud}", "--set: log.level: \"loud\" is not one of the choices, allowed is debug, "
                           "info, warn, error or alert\n"},
     {"pools.a.env.pass=PATH", "--set: pools.a.env.pass: \"PATH\" is not a list, allowed is a list "
@@ -912,8 +928,6 @@ static const struct mistake setting_mistakes[] = {
                             "number from 1 to 1024\n"},
     {"pools.a.slots.min=5", "--set: pools.a.slots.min: slots.min (5) is above slots.max (4), "
                             "allowed is at most the same\n"},
-    {"http.guard=strict",
-     "--set: http.guard: strict is not available in this version, allowed is standard\n"},
     {"http.listen=0.0.0.0:1",
      "--set: http.listen: 0.0.0.0:1 can be reached from other machines and nobody would be asked "
      "for a key, allowed is a loopback address, auth.keys_file, or "

@@ -9,22 +9,25 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define PLACES 8
+#define PLACES 16
 
 /* A front end that keeps its clients' sockets open and remembers what it was told. */
 static struct front_end {
     struct edge_client *clients[PLACES];
+    int fds[PLACES]; /* the library's */
     size_t entered, left;
     enum edge_presence presence;
 } front;
 
 static uv_loop_t loop;
 static struct edge *edge;
+static struct metrics *metrics;
+static struct edge_options options;
 
-static void on_enter(void *owner, struct edge_client *client, const struct sockaddr *address,
-                     socklen_t bytes) {
-    (void)owner, (void)address, (void)bytes;
+static void on_enter(void *owner, struct edge_client *client, int fd) {
+    (void)owner;
     ck_assert_uint_lt(front.entered, PLACES);
+    front.fds[front.entered] = fd;
     front.clients[front.entered++] = client;
 }
 
@@ -34,37 +37,56 @@ static void on_left(void *owner, struct edge_client *client) {
     front.presence = client->presence;
 }
 
-static const struct edge_door door = {
-    .enter = on_enter, .left = on_left, .answer_full = "full", .answer_slow = "slow"};
+static const struct edge_door door = {.enter = on_enter,
+                                      .left = on_left,
+                                      .answers = {[EDGE_FULL] = "full",
+                                                  [EDGE_ADDRESS_FULL] = "address",
+                                                  [EDGE_HEADER_TIMEOUT] = "slow",
+                                                  [EDGE_SLOW_SENDER] = "sender",
+                                                  [EDGE_PROXY_HEADER] = "proxy"},
+                                      .flaw_before = "400 ",
+                                      .flaw_after = "."};
 
 static enum outcome open_edge(const char *host, uint16_t port) {
-    const struct edge_options options = {.host = host,
-                                         .port = port,
-                                         .max_connections = 2,
-                                         .probe_connections = 1,
-                                         .header_timeout_ns = 300 * CLOCK_MS};
+    options.host = host;
+    options.port = port;
     return edge_open(&edge, &loop, &options, &door, &front);
 }
 
-static void arrange(void) {
+static void choose_options(void) {
     memset(&front, 0, sizeof front);
+    ck_assert_int_eq(metrics_open(&metrics), OK);
+    options = (struct edge_options){.max_connections = 2,
+                                    .probe_connections = 1,
+                                    .header_timeout_ns = 300 * CLOCK_MS,
+                                    .metrics = metrics,
+                                    .frontend = FRONTEND_HTTP};
+}
+
+static void open_it(void) {
     uv_loop_init(&loop);
     ck_assert_int_eq(open_edge("127.0.0.1", 0), OK);
     ck_assert_uint_ne(edge_port(edge), 0);
 }
 
-static void close_client(struct edge_client *client) {
-    int fd = client->fd;
-    edge_forget(edge, client);
-    close(fd);
+static void arrange(void) {
+    choose_options();
+    open_it();
+}
+
+static void close_client(size_t i) {
+    edge_forget(edge, front.clients[i]);
+    close(front.fds[i]);
+    front.clients[i] = NULL;
 }
 
 static void end(void) {
     for (size_t i = 0; i < front.entered; i++)
-        if (front.clients[i] != NULL) close_client(front.clients[i]);
+        if (front.clients[i] != NULL) close_client(i);
     edge_close(edge);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
+    metrics_close(metrics);
 }
 
 static int dial(void) {
@@ -110,6 +132,79 @@ START_TEST(a_client_that_sends_fin_has_half_closed) {
 }
 END_TEST
 
+static unsigned counted(const char *reason) {
+    static struct snapshot nothing;
+    char *page = NULL, line[128];
+    size_t bytes = 0;
+    FILE *out = open_memstream(&page, &bytes);
+    metrics_write(metrics, &nothing, out);
+    fclose(out);
+    snprintf(line, sizeof line, "edge_closed_total{frontend=\"http\",reason=\"%s\"} ", reason);
+    const char *found = strstr(page, line);
+    ck_assert_ptr_nonnull(found);
+    unsigned count = (unsigned)strtoul(found + strlen(line), NULL, 10);
+    free(page);
+    return count;
+}
+
+/* Each breaks the rules of HTTP/2 with its first byte. */
+static void flood(int times) {
+    for (int i = 0; i < times; i++) {
+        int fd = dial();
+        turn(5);
+        ck_assert_int_eq(send(fd, "X", 1, 0), 1);
+        turn(5);
+        close_client(front.entered - 1);
+        close(fd);
+    }
+}
+
+START_TEST(who_has_flooded_waits_in_the_tarpit_and_comes_in_one_by_one) {
+    choose_options();
+    options.max_connections = 100;
+    options.service = EDGE_GUARDED_H2;
+    open_it();
+    flood(3);
+    size_t before = front.entered;
+    int fds[2] = {dial(), dial()};
+    turn(20);
+    ck_assert_uint_eq(front.entered, before);
+    ck_assert_int_eq(send(fds[0], "P", 1, 0), 1); /* what is sent meanwhile is not lost */
+    turn(55);
+    ck_assert_uint_eq(front.entered, before + 1);
+    char byte = 0;
+    ck_assert_int_eq(recv(front.fds[before], &byte, 1, MSG_DONTWAIT), 1);
+    ck_assert_int_eq(byte, 'P');
+    turn(60);
+    ck_assert_uint_eq(front.entered, before + 2);
+    close(fds[0]);
+    close(fds[1]);
+    end();
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_the_tarpit_early_and_one_too_many_leave_no_trace) {
+    choose_options();
+    options.max_connections = 100;
+    options.service = EDGE_GUARDED_H2;
+    open_it();
+    flood(3);
+    size_t before = front.entered;
+    int fds[66];
+    for (int i = 0; i < 66; i++) fds[i] = dial();
+    turn(20);
+    ck_assert_uint_ge(counted("tarpit_full"), 1);
+    for (int i = 0; i < 66; i++) {
+        const struct linger hard = {.l_onoff = 1};
+        setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+        close(fds[i]);
+    }
+    turn(200);
+    ck_assert_uint_le(front.entered, before + 2);
+    end();
+}
+END_TEST
+
 START_TEST(a_client_that_resets_is_gone_also_after_a_fin) {
     arrange();
     int fd = dial();
@@ -145,8 +240,7 @@ START_TEST(an_event_of_an_earlier_client_does_not_reach_a_later_one) {
     turn(20);
     /* A starting child process may hold a duplicate for a moment: the watch then goes on. */
     int duplicate = dup(front.clients[0]->fd);
-    close_client(front.clients[0]);
-    front.clients[0] = NULL;
+    close_client(0);
     int later = dial();
     turn(20);
     ck_assert_uint_eq(front.entered, 2);
@@ -183,8 +277,7 @@ START_TEST(a_place_is_free_again_once_its_client_is_forgotten) {
         turn(5);
         ck_assert_uint_eq(front.entered, round + 1);
         ck_assert_int_eq(front.clients[round]->room, EDGE_ROOM_ALL);
-        close_client(front.clients[round]);
-        front.clients[round] = NULL;
+        close_client(round);
         close(fd);
     }
     end();
@@ -195,7 +288,7 @@ START_TEST(a_client_that_says_nothing_is_told_so_and_shut_out) {
     arrange();
     int silent = dial(), heard = dial();
     turn(20);
-    edge_heard(front.clients[1]);
+    edge_phase(edge, front.clients[1], EDGE_WORKING);
     turn(700);
     ck_assert_str_eq(read_all(silent), "slow");
     ck_assert(at_end(silent));
@@ -214,8 +307,7 @@ START_TEST(an_answer_survives_the_bytes_that_come_after_it) {
     ck_assert_int_eq(write(fd, "unread", 6), 6);
     edge_linger(front.clients[0]);
     ck_assert_int_eq(write(front.clients[0]->fd, "no", 2), 2);
-    close_client(front.clients[0]);
-    front.clients[0] = NULL;
+    close_client(0);
     turn(20);
     ck_assert_int_eq(write(fd, "more", 4), 4);
     turn(20);
@@ -275,12 +367,258 @@ START_TEST(an_address_that_is_taken_or_is_none_cannot_be_opened) {
 }
 END_TEST
 
+/* --- what clients owe --- */
+
+START_TEST(half_a_header_and_a_fin_end_at_once) {
+    choose_options();
+    options.header_timeout_ns = 10 * CLOCK_S;
+    open_it();
+    int fd = dial();
+    ck_assert_int_eq(write(fd, "GET /", 5), 5);
+    turn(20);
+    shutdown(fd, SHUT_WR);
+    turn(600);
+    ck_assert(at_end(fd));
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(half_a_second_header_has_its_time_too) {
+    arrange();
+    int fd = dial(), idle = dial();
+    turn(20);
+    for (int i = 0; i < 2; i++) edge_phase(edge, front.clients[i], EDGE_WORKING);
+    for (int i = 0; i < 2; i++) edge_phase(edge, front.clients[i], EDGE_BETWEEN);
+    turn(50);
+    ck_assert_int_eq(write(fd, "GET /", 5), 5);
+    turn(1500);
+    ck_assert_str_eq(read_all(fd), "slow");
+    ck_assert(at_end(fd));
+    ck_assert(!at_end(idle)); /* it owes nothing */
+    ck_assert_uint_eq(counted("header_timeout"), 1);
+    close(fd);
+    close(idle);
+    end();
+}
+END_TEST
+
+START_TEST(an_address_has_no_more_than_its_connections) {
+    choose_options();
+    options.max_connections = PLACES;
+    options.max_per_address = 2;
+    open_it();
+    int fds[3];
+    for (int i = 0; i < 3; i++) fds[i] = dial();
+    turn(20);
+    ck_assert_uint_eq(front.entered, 2);
+    ck_assert_str_eq(read_all(fds[2]), "address");
+    ck_assert(at_end(fds[2]));
+    ck_assert_uint_eq(counted("address_full"), 1);
+    close_client(0);
+    int again = dial();
+    turn(20);
+    ck_assert_uint_eq(front.entered, 3);
+    close(again);
+    for (int i = 0; i < 3; i++) close(fds[i]);
+    end();
+}
+END_TEST
+
+START_TEST(a_body_that_comes_too_slowly_is_refused) {
+    choose_options();
+    options.min_rate = 1024;
+    options.header_timeout_ns = 60 * CLOCK_S;
+    open_it();
+    int slow = dial(), waits = dial();
+    turn(20);
+    edge_phase(edge, front.clients[0], EDGE_SENDING);
+    edge_phase(edge, front.clients[1], EDGE_WORKING);
+    for (int i = 0; i < 7; i++) {
+        char thrown_away[8];
+        (void)!write(slow, "x", 1);
+        turn(10);
+        (void)!recv(front.fds[0], thrown_away, sizeof thrown_away, MSG_DONTWAIT);
+        turn(990);
+    }
+    ck_assert_str_eq(read_all(slow), "sender");
+    ck_assert_uint_eq(counted("slow_sender"), 1);
+    ck_assert(!at_end(waits));
+    close(slow);
+    close(waits);
+    end();
+}
+END_TEST
+
+/* --- proxies --- */
+
+static const char *const loopback_proxies[] = {"127.0.0.0/8", NULL};
+
+static void expect_address(const struct edge_client *client, const char *text) {
+    char written[ADDRESS_TEXT_BYTES];
+    address_write(&client->address, written);
+    ck_assert_str_eq(written, text);
+}
+
+START_TEST(a_trusted_proxy_says_whose_connection_it_brings) {
+    choose_options();
+    options.trusted_proxies = loopback_proxies;
+    open_it();
+    int fd = dial();
+    const char *header = "PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n";
+    ck_assert_int_eq(write(fd, header, 20), 20);
+    turn(20);
+    ck_assert_uint_eq(front.entered, 0);
+    ck_assert_int_gt(write(fd, header + 20, strlen(header) - 20), 0);
+    ck_assert_int_eq(write(fd, "hello", 5), 5);
+    turn(20);
+    ck_assert_uint_eq(front.entered, 1);
+    expect_address(front.clients[0], "203.0.113.9:4711");
+    ck_assert_str_eq(read_all(front.fds[0]), "hello");
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_trusted_proxy_may_also_speak_for_itself) {
+    choose_options();
+    options.trusted_proxies = loopback_proxies;
+    open_it();
+    int fd = dial(), broken = dial();
+    ck_assert_int_eq(write(fd, "POST /", 6), 6);
+    ck_assert_int_gt(write(broken, "PROXY NONSENSE x\r\n", 18), 0);
+    turn(20);
+    ck_assert_uint_eq(front.entered, 1);
+    ck_assert_str_eq(read_all(front.fds[0]), "POST /");
+    ck_assert(edge_trusts(edge, &front.clients[0]->address));
+    ck_assert_str_eq(read_all(broken), "proxy");
+    ck_assert_uint_eq(counted("proxy_header"), 1);
+    close(fd);
+    close(broken);
+    end();
+}
+END_TEST
+
+START_TEST(a_proxy_that_says_nothing_is_not_waited_for_longer) {
+    choose_options();
+    options.trusted_proxies = loopback_proxies;
+    open_it();
+    int fd = dial();
+    turn(700);
+    ck_assert_uint_eq(front.entered, 0);
+    ck_assert_str_eq(read_all(fd), "slow");
+    ck_assert(at_end(fd));
+    close(fd);
+    end();
+}
+END_TEST
+
+/* --- relayed --- */
+
+static void arrange_relayed(enum edge_service service) {
+    choose_options();
+    options.service = service;
+    open_it();
+}
+
+START_TEST(a_relayed_clients_bytes_reach_the_library_and_back) {
+    arrange_relayed(EDGE_GUARDED_HTTP);
+    int fd = dial();
+    const char *request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    ck_assert_int_gt(write(fd, request, strlen(request)), 0);
+    turn(20);
+    ck_assert_int_ne(front.fds[0], front.clients[0]->fd);
+    ck_assert_str_eq(read_all(front.fds[0]), request);
+    edge_phase(edge, front.clients[0], EDGE_WORKING);
+    ck_assert_int_eq(write(front.fds[0], "answer", 6), 6);
+    turn(20);
+    ck_assert_str_eq(read_all(fd), "answer");
+    close_client(0);
+    turn(20);
+    ck_assert(at_end(fd));
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_client_that_breaks_the_rules_still_gets_the_answers_it_is_owed) {
+    arrange_relayed(EDGE_GUARDED_HTTP);
+    int fd = dial();
+    const char *requests = "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost : b\r\n\r\n";
+    ck_assert_int_gt(write(fd, requests, strlen(requests)), 0);
+    turn(20);
+    edge_phase(edge, front.clients[0], EDGE_WORKING);
+    turn(20);
+    ck_assert_str_eq(read_all(fd), "");
+    edge_phase(edge, front.clients[0], EDGE_TAKING);
+    ck_assert_int_eq(write(front.fds[0], "answer ", 7), 7);
+    edge_phase(edge, front.clients[0], EDGE_BETWEEN);
+    turn(20);
+    const char *answers = read_all(fd);
+    ck_assert_msg(strncmp(answers, "answer 400 ", 11) == 0, "%s", answers);
+    ck_assert(at_end(fd));
+    ck_assert(strstr(read_all(front.fds[0]), "Host : b") == NULL);
+    ck_assert_int_eq(front.presence, EDGE_GONE);
+    ck_assert_uint_eq(counted("http_field"), 1);
+    close(fd);
+    end();
+}
+END_TEST
+
+START_TEST(a_relayed_client_that_leaves_is_seen) {
+    arrange_relayed(EDGE_GUARDED_HTTP);
+    int half = dial(), hard = dial();
+    turn(20);
+    shutdown(half, SHUT_WR);
+    struct linger linger = {.l_onoff = 1};
+    setsockopt(hard, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    close(hard);
+    turn(20);
+    ck_assert_int_eq(front.clients[0]->presence, EDGE_HALF_CLOSED);
+    ck_assert_int_eq(front.clients[1]->presence, EDGE_GONE);
+    ck_assert(at_end(front.fds[0]) && at_end(front.fds[1]));
+    close(half);
+    end();
+}
+END_TEST
+
+START_TEST(what_the_library_left_behind_is_brought_after_it_was_closed) {
+    arrange_relayed(EDGE_GUARDED_HTTP);
+    int fd = dial();
+    turn(20);
+    edge_phase(edge, front.clients[0], EDGE_WORKING);
+    ck_assert_int_eq(write(front.fds[0], "late", 4), 4);
+    close_client(0);
+    edge_close(edge);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    ck_assert_str_eq(read_all(fd), "late");
+    ck_assert(at_end(fd));
+    close(fd);
+    metrics_close(metrics);
+}
+END_TEST
+
+START_TEST(an_http2_client_that_does_not_greet_is_ended) {
+    arrange_relayed(EDGE_GUARDED_H2);
+    int silent = dial(), greets = dial();
+    const char greeting[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+    ck_assert_int_gt(write(greets, greeting, sizeof greeting - 1), 0);
+    ck_assert_int_eq(write(silent, greeting, 20), 20);
+    turn(700);
+    ck_assert_str_eq(read_all(silent), "slow");
+    ck_assert(at_end(silent));
+    ck_assert(!at_end(greets));
+    ck_assert_uint_eq(counted("header_timeout"), 1);
+    close(silent);
+    close(greets);
+    end();
+}
+END_TEST
+
 static void open_inherited(int fd) {
-    const struct edge_options options = {.inherited_fd = fd,
-                                         .max_connections = 2,
-                                         .probe_connections = 1,
-                                         .header_timeout_ns = 300 * CLOCK_MS};
-    memset(&front, 0, sizeof front);
+    choose_options();
+    options.inherited_fd = fd;
     uv_loop_init(&loop);
     ck_assert_int_eq(edge_open(&edge, &loop, &options, &door, &front), OK);
 }
@@ -323,7 +661,9 @@ START_TEST(a_socket_that_listens_already_goes_on_listening_for_who_comes_next) {
 }
 END_TEST
 
-SUITE("gateway/edge", 10, a_client_that_sends_fin_has_half_closed,
+SUITE("gateway/edge", 20, a_client_that_sends_fin_has_half_closed,
+      who_has_flooded_waits_in_the_tarpit_and_comes_in_one_by_one,
+      a_client_that_leaves_the_tarpit_early_and_one_too_many_leave_no_trace,
       a_client_that_resets_is_gone_also_after_a_fin,
       bytes_that_arrive_are_none_of_the_edges_business,
       an_event_of_an_earlier_client_does_not_reach_a_later_one,
@@ -332,6 +672,14 @@ SUITE("gateway/edge", 10, a_client_that_sends_fin_has_half_closed,
       a_client_that_says_nothing_is_told_so_and_shut_out,
       an_answer_survives_the_bytes_that_come_after_it,
       running_out_of_descriptors_refuses_and_recovers, after_stop_listening_the_kernel_refuses,
-      an_address_that_is_taken_or_is_none_cannot_be_opened,
+      an_address_that_is_taken_or_is_none_cannot_be_opened, half_a_header_and_a_fin_end_at_once,
+      half_a_second_header_has_its_time_too, an_address_has_no_more_than_its_connections,
+      a_body_that_comes_too_slowly_is_refused, a_trusted_proxy_says_whose_connection_it_brings,
+      a_trusted_proxy_may_also_speak_for_itself, a_proxy_that_says_nothing_is_not_waited_for_longer,
+      a_relayed_clients_bytes_reach_the_library_and_back,
+      a_client_that_breaks_the_rules_still_gets_the_answers_it_is_owed,
+      a_relayed_client_that_leaves_is_seen,
+      what_the_library_left_behind_is_brought_after_it_was_closed,
+      an_http2_client_that_does_not_greet_is_ended,
       a_socket_that_was_bound_before_is_listened_on_and_refuses_after_the_end,
       a_socket_that_listens_already_goes_on_listening_for_who_comes_next)

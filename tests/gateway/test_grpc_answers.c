@@ -162,18 +162,19 @@ END_TEST
 
 START_TEST(a_descriptor_names_its_latest_client) {
     struct connections connections;
-    struct edge_client one = {.fd = 1}, two = {.fd = 2, .room = EDGE_ROOM_PROBES};
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(5000)};
     struct sockaddr_in6 six = {
         .sin6_family = AF_INET6, .sin6_port = htons(6000), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     char text[64];
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct edge_client one = {.address = address_of((struct sockaddr *)&address)},
+                       two = {.address = address_of((struct sockaddr *)&six),
+                              .room = EDGE_ROOM_PROBES};
     connections_open(&connections);
-    struct connection *first =
-        connections_add(&connections, &one, 700, (struct sockaddr *)&address);
+    struct connection *first = connections_add(&connections, &one, 700);
     connections_address(&connections, 700, text, sizeof text);
     ck_assert_str_eq(text, "127.0.0.1:5000");
-    struct connection *second = connections_add(&connections, &two, 700, (struct sockaddr *)&six);
+    struct connection *second = connections_add(&connections, &two, 700);
     connections_remove(&connections, first); /* the server had closed its descriptor before */
     connections_address(&connections, 700, text, sizeof text);
     ck_assert_str_eq(text, "[::1]:6000");

@@ -50,7 +50,7 @@ static bool server(uint8_t type, uint8_t flags, uint32_t stream, uint32_t bytes)
 
 static void greet(void) {
     now_ns = 5 * CLOCK_S;
-    h2_guard_init(&guard, now_ns);
+    h2_guard_init(&guard, false, now_ns);
     require(h2_guard_see(&guard, H2_FROM_CLIENT, (const uint8_t *)PREFACE, 24, now_ns) == 24);
 }
 
@@ -284,7 +284,21 @@ START_TEST(streams_without_an_acknowledgement_are_bounded) {
     for (stream = 1; client(HEADERS, END_HEADERS, stream, 50); stream += 2)
         require(server(HEADERS, END_HEADERS | END_STREAM, stream, 20));
     verdict_is(H2_GUARD_STREAMS);
-    ck_assert_uint_eq(stream / 2, 1024);
+    ck_assert_uint_eq(stream / 2, 128);
+}
+END_TEST
+
+START_TEST(who_has_flooded_before_gets_an_eighth_at_once) {
+    for (int wary = 0; wary < 2; wary++) {
+        h2_guard_init(&guard, wary != 0, 5 * CLOCK_S);
+        now_ns = 5 * CLOCK_S;
+        require(h2_guard_see(&guard, H2_FROM_CLIENT, (const uint8_t *)PREFACE, 24, now_ns) == 24);
+        require(client(SETTINGS, 0, 0, 18));
+        uint32_t count = 0;
+        while (client(PING, 0, 0, 8)) count++;
+        verdict_is(H2_GUARD_PING);
+        ck_assert_uint_eq(count, wary ? 100 / 8 : 100);
+    }
 }
 END_TEST
 
@@ -432,7 +446,7 @@ START_TEST(frames_of_a_wrong_size_are_ended) {
 END_TEST
 
 START_TEST(a_stranger_to_http_2_is_known_at_its_first_wrong_byte) {
-    h2_guard_init(&guard, 0);
+    h2_guard_init(&guard, false, 0);
     ck_assert_uint_eq(
         h2_guard_see(&guard, H2_FROM_CLIENT, (const uint8_t *)"PRI / HTTP/1.1\r\n", 16, 0), 4);
     verdict_is(H2_GUARD_PREFACE);
@@ -480,14 +494,14 @@ START_TEST(where_a_piece_ends_changes_nothing) {
     settings[12] = 1; /* 65,536 */
     const size_t count = write_client();
     for (size_t split = 0; split <= sizeof settings; split++) {
-        h2_guard_init(&guard, 0);
+        h2_guard_init(&guard, false, 0);
         require(h2_guard_see(&guard, H2_FROM_SERVER, settings, split, 0) == split);
         h2_guard_see(&guard, H2_FROM_SERVER, settings + split, sizeof settings - split, 0);
         ck_assert_uint_eq(h2_guard_see(&guard, H2_FROM_CLIENT, client_bytes, count, 0), count);
         verdict_is(H2_GUARD_CLEAN);
     }
     for (size_t split = 0; split <= count; split++) {
-        h2_guard_init(&guard, 0); /* without the announcement the last one is too large */
+        h2_guard_init(&guard, false, 0); /* without the announcement the last one is too large */
         size_t passed = h2_guard_see(&guard, H2_FROM_CLIENT, client_bytes, split, 0);
         passed += h2_guard_see(&guard, H2_FROM_CLIENT, client_bytes + split, count - split, 0);
         verdict_is(H2_GUARD_FRAME_SIZE);
@@ -529,7 +543,8 @@ SUITE("gateway/edge/h2_guard", 30, a_unary_client_of_a_hundred_streams_passes,
       a_stream_that_lives_long_is_not_mistaken_for_many, a_rapid_reset_is_ended,
       resets_of_streams_that_are_not_there_are_ended, a_server_that_is_made_to_reset_is_saved,
       a_reset_by_the_server_after_its_answer_is_free,
-      streams_without_an_acknowledgement_are_bounded, more_streams_than_the_server_allows_are_ended,
+      streams_without_an_acknowledgement_are_bounded, who_has_flooded_before_gets_an_eighth_at_once,
+      more_streams_than_the_server_allows_are_ended,
       headers_for_old_or_impossible_streams_are_ended, continuations_without_end_are_ended,
       continuations_out_of_place_are_ended, a_header_block_may_have_just_so_many_bytes,
       padding_counts_as_a_part_of_the_block, floods_of_one_kind_are_ended,

@@ -2,7 +2,6 @@
 #include "gateway/http/invoke.h"
 #include "gateway/http/result.h"
 #include "gateway/http/urgency.h"
-#include "gateway/traceparent.h"
 #include "tests/support/suite.h"
 
 START_TEST(each_urgency_has_its_class) {
@@ -67,27 +66,6 @@ START_TEST(a_timeout_that_is_no_number_of_one_or_more_is_refused) {
 }
 END_TEST
 
-#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736"
-
-START_TEST(a_traceparent_passes_only_as_the_standard_writes_it) {
-    static const char good[] = "00-" TRACE "-00f067aa0ba902b7-01";
-    ck_assert_str_eq(traceparent_checked(good), good);
-    static const char *const bad[] = {
-        "",
-        "00-" TRACE "-00f067aa0ba902b7",
-        "ff-" TRACE "-00f067aa0ba902b7-01",
-        "00-" TRACE "-0000000000000000-01",
-        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
-        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
-        "00_" TRACE "-00f067aa0ba902b7-01",
-        "00-" TRACE "-00f067aa0ba902b7-01-x",
-    };
-    ck_assert_str_eq(traceparent_checked(NULL), "");
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        ck_assert_str_eq(traceparent_checked(bad[i]), "");
-}
-END_TEST
-
 START_TEST(times_are_milliseconds_with_three_decimals) {
     char text[SERVER_TIMING_BYTES];
     struct request request = {.queue_ns = 1250999, .cold_ns = 0, .run_ns = UINT64_C(3600000000001)};
@@ -109,5 +87,4 @@ SUITE("gateway/http/invoke headers", 5, each_urgency_has_its_class,
       an_urgency_is_found_among_other_members, an_urgency_that_cannot_be_read_is_ignored,
       a_timeout_is_capped_and_not_refused_above_the_most,
       a_timeout_that_is_no_number_of_one_or_more_is_refused,
-      a_traceparent_passes_only_as_the_standard_writes_it,
       times_are_milliseconds_with_three_decimals, a_worker_cannot_smuggle_lines_into_a_header)

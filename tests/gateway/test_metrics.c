@@ -50,6 +50,38 @@ START_TEST(answers_are_counted_by_pool_front_end_and_code) {
 }
 END_TEST
 
+START_TEST(refusals_have_times_of_their_own) {
+    arrange();
+    write_page();
+    ck_assert_ptr_null(strstr(page, "poolgate_rejected_seconds_bucket"));
+    metrics_rejected(metrics, "ocr", QUEUE_FULL, 200000);
+    metrics_rejected(metrics, "ocr", QUEUE_FULL, 2000000000);
+    metrics_rejected(metrics, "", NO_SUCH_POOL, 1);
+    write_page();
+    has("poolgate_rejected_seconds_bucket{pool=\"ocr\",code=\"queue_full\",le=\"0.0001\"} 0");
+    has("poolgate_rejected_seconds_bucket{pool=\"ocr\",code=\"queue_full\",le=\"0.00025\"} 1");
+    has("poolgate_rejected_seconds_bucket{pool=\"ocr\",code=\"queue_full\",le=\"+Inf\"} 2");
+    has("poolgate_rejected_seconds_sum{pool=\"ocr\",code=\"queue_full\"} 2.000200000");
+    has("poolgate_rejected_seconds_count{pool=\"ocr\",code=\"queue_full\"} 2");
+    has("poolgate_rejected_seconds_count{pool=\"\",code=\"no_such_pool\"} 1");
+    has("poolgate_run_seconds_count{pool=\"ocr\"} 0"); /* what was refused was not run */
+    end();
+}
+END_TEST
+
+START_TEST(spans_are_counted_by_what_became_of_them) {
+    arrange();
+    metrics_spans(metrics, SPANS_SENT, 12);
+    metrics_spans(metrics, SPANS_DROPPED, 4);
+    metrics_spans(metrics, SPANS_DROPPED, 3);
+    write_page();
+    has("poolgate_trace_sent_total 12");
+    has("poolgate_trace_dropped_total 7");
+    has("poolgate_log_dropped_total 0");
+    end();
+}
+END_TEST
+
 START_TEST(gauges_tell_the_snapshot) {
     arrange();
     pools[0].by_priority[PRIORITY_HIGH] = 3;
@@ -83,6 +115,7 @@ START_TEST(counters_of_the_policies_tell_the_snapshot) {
     arrange();
     pools[0].slots = slots;
     pools[0].slots_count = 2;
+    pools[0].can_serve = true, pools[0].capacity = 10004, pools[0].bytes = 77;
     pools[0].expected_wait_ns = UINT64_C(1500000000);
     pools[0].service_rate = 12.5;
     pools[0].tenants_live = 40;
@@ -94,6 +127,10 @@ START_TEST(counters_of_the_policies_tell_the_snapshot) {
     snapshot.loop_lag_max_ns = 2500000;
     write_page();
     has("poolgate_staged{pool=\"ocr\"} 3");
+    has("poolgate_can_serve{pool=\"ocr\"} 1");
+    has("poolgate_can_serve{pool=\"embed\"} 0");
+    has("poolgate_queue_capacity{pool=\"ocr\"} 10004");
+    has("poolgate_queue_bytes{pool=\"ocr\"} 77");
     has("poolgate_expected_wait_seconds{pool=\"ocr\"} 1.500000000");
     has("poolgate_service_rate{pool=\"ocr\"} 12.500000");
     has("poolgate_tenants{pool=\"ocr\"} 40");
@@ -244,6 +281,7 @@ static void read_line(const char *line) {
 START_TEST(the_page_is_in_the_text_format) {
     arrange();
     metrics_answered(metrics, "ocr", FRONTEND_HTTP, OK);
+    metrics_rejected(metrics, "ocr", QUEUE_FULL, 1);
     metrics_loop_lag(metrics, FRONTEND_HTTP, 1);
     pools[0].tenants_count = 1;
     snapshot.memory.limit_bytes = 1;
@@ -275,10 +313,26 @@ START_TEST(counts_from_many_threads_add_up) {
 }
 END_TEST
 
+START_TEST(a_certificates_end_is_told_of_front_ends_with_one) {
+    arrange();
+    write_page();
+    ck_assert_ptr_null(strstr(page, "poolgate_tls"));
+    metrics_tls_expiry(metrics, FRONTEND_GRPC, 1893456000);
+    metrics_tls_reload_failed(metrics, FRONTEND_GRPC);
+    metrics_tls_reload_failed(metrics, FRONTEND_GRPC);
+    write_page();
+    has("poolgate_tls_certificate_expiry_seconds{frontend=\"grpc\"} 1893456000");
+    has("poolgate_tls_reload_failures_total{frontend=\"grpc\"} 2");
+    ck_assert_ptr_null(strstr(page, "poolgate_tls_certificate_expiry_seconds{frontend=\"http\"}"));
+    end();
+}
+END_TEST
+
 SUITE("gateway/metrics", 20, answers_are_counted_by_pool_front_end_and_code,
+      refusals_have_times_of_their_own, spans_are_counted_by_what_became_of_them,
       gauges_tell_the_snapshot, counters_of_the_policies_tell_the_snapshot,
       a_breaker_is_worse_the_more_it_is_open,
       memory_is_the_governors_and_what_is_unknown_is_left_out, batches_are_a_histogram_of_requests,
       a_tenants_name_cannot_leave_its_label, histograms_are_cumulative_and_in_seconds,
       a_front_ends_loop_is_listed_once_it_ran, the_page_is_in_the_text_format,
-      counts_from_many_threads_add_up)
+      counts_from_many_threads_add_up, a_certificates_end_is_told_of_front_ends_with_one)

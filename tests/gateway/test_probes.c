@@ -26,15 +26,15 @@ static bool ready(uint64_t now_ns) {
 
 START_TEST(a_loop_that_settles_is_live) {
     arrange();
-    ck_assert(probe_live(&snapshot, 0, 100 * S).good);
-    ck_assert(probe_live(&snapshot, 0, 110 * S).good);
-    ck_assert(probe_live(&snapshot, 0, 99 * S).good); /* taken after the clock was read */
+    ck_assert(probe_live(&snapshot, 0, NULL, 100 * S).good);
+    ck_assert(probe_live(&snapshot, 0, NULL, 110 * S).good);
+    ck_assert(probe_live(&snapshot, 0, NULL, 99 * S).good); /* taken after the clock was read */
 }
 END_TEST
 
 START_TEST(a_loop_that_has_not_settled_for_ten_seconds_is_stalled) {
     arrange();
-    struct verdict verdict = probe_live(&snapshot, 0, 110 * S + 1);
+    struct verdict verdict = probe_live(&snapshot, 0, NULL, 110 * S + 1);
     ck_assert(!verdict.good);
     ck_assert_uint_eq(verdict.reasons_count, 1);
 }
@@ -42,8 +42,8 @@ END_TEST
 
 START_TEST(a_stuck_loop_of_a_front_end_is_not_live_either) {
     snapshot = (struct snapshot){.taken_ns = 100 * S};
-    ck_assert(probe_live(&snapshot, 10 * S, 100 * S).good);
-    struct verdict verdict = probe_live(&snapshot, 11 * S, 100 * S);
+    ck_assert(probe_live(&snapshot, 10 * S, NULL, 100 * S).good);
+    struct verdict verdict = probe_live(&snapshot, 11 * S, NULL, 100 * S);
     ck_assert(!verdict.good);
     ck_assert_str_eq(verdict.reasons[0], "a loop has made no progress for 11 s");
 }
@@ -52,7 +52,7 @@ END_TEST
 START_TEST(draining_is_live_but_not_ready) {
     arrange();
     snapshot.draining = true;
-    ck_assert(probe_live(&snapshot, 0, 100 * S).good);
+    ck_assert(probe_live(&snapshot, 0, NULL, 100 * S).good);
     ck_assert(!ready(100 * S));
 }
 END_TEST

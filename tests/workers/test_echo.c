@@ -215,6 +215,7 @@ START_TEST(a_batch_is_answered_one_by_one_and_each_says_how_many_there_were) {
     for (size_t i = 0; i < 5; i++)
         requests[i] = (struct poolgate_request){.content_type = "text/x-test",
                                                 .operation = operations[i],
+                                                .traceparent = "",
                                                 .body = BODY,
                                                 .body_bytes = strlen(BODY)};
     load_echo();
@@ -240,8 +241,9 @@ START_TEST(a_batch_is_answered_one_by_one_and_each_says_how_many_there_were) {
 END_TEST
 
 START_TEST(each_request_of_a_batch_counts) {
-    struct poolgate_request requests[2] = {{.content_type = "", .operation = ""},
-                                           {.content_type = "", .operation = ""}};
+    struct poolgate_request requests[2] = {
+        {.content_type = "", .operation = "", .traceparent = ""},
+        {.content_type = "", .operation = "", .traceparent = ""}};
     struct answer answers[2];
     echo = plugin_loaded("echo", "exit_on", "4");
     plugin_ask_batch(&echo, requests, answers, 2);

@@ -27,7 +27,7 @@
  *   stubborn:MS  sleeps without asking         exit:N      exit with status N
  *   fail         an error of the worker        invalid     an error of the client
  *   stderr:KIB   so much to stderr, then echo  size:BYTES  byte i of the reply is i modulo 251
- *   meta         metadata echo-slot, the slot's number, then echo
+ *   meta         metadata echo-slot, the slot's number, and echo-traceparent if there is one, then echo
  *   garbage      random bytes into the control socket (needs a process of its own), then echo
  */
 #include "poolgate/worker.h"
@@ -238,6 +238,8 @@ static void operate_meta(const struct call *call, uint64_t none) {
     char number[16];
     snprintf(number, sizeof number, "%" PRIu32, call->slot->number);
     poolgate_reply_meta(call->reply, "echo-slot", number);
+    if (call->request->traceparent[0] != '\0')
+        poolgate_reply_meta(call->reply, "echo-traceparent", call->request->traceparent);
     echo_as_configured(call);
 }
 

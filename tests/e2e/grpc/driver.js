@@ -1,4 +1,4 @@
-// driver ADDRESS PROTO - a gRPC client under remote control: reads one JSON command a line from stdin,
+// driver ADDRESS PROTO [CA [CERT KEY]] - a gRPC client under remote control: reads one JSON command a line from stdin,
 // {"id": 1, "do": "invoke", ...}, and writes {"id": 1, ...} for each as soon as it is done, in any order.
 'use strict';
 const fs = require('fs');
@@ -7,7 +7,9 @@ const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 const health = require('grpc-health-check');
 
-const [address, proto] = process.argv.slice(2);
+const [address, proto, ca, cert, key] = process.argv.slice(2);
+const pem = (file) => (file ? fs.readFileSync(file) : null);
+const credentials = ca ? grpc.credentials.createSsl(pem(ca), pem(key), pem(cert)) : grpc.credentials.createInsecure();
 const shape = { keepCase: true, longs: Number, enums: String, defaults: true };
 const { poolgate } = grpc.loadPackageDefinition(loader.loadSync(proto, shape));
 const Health = grpc.makeClientConstructor(health.service, 'grpc.health.v1.Health');
@@ -20,7 +22,7 @@ let channels = 0;
 function client(Kind, name = '', compression = 0) {
   const key = `${Kind.serviceName} ${name}`;
   if (!clients.has(key)) {
-    clients.set(key, new Kind(address, grpc.credentials.createInsecure(), {
+    clients.set(key, new Kind(address, credentials, {
       'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1,
       'grpc.default_compression_algorithm': compression, 'grpc.enable_retries': 0,
       'grpc.use_local_subchannel_pool': 1, 'poolgate.channel': ++channels,
@@ -36,6 +38,12 @@ function outcome(error, began) {
   }
   return { status: error ? error.code : 0, detail: error ? error.details : '', trailers,
            seconds: (performance.now() - began) / 1000 };
+}
+
+function headers(command) {
+  const metadata = new grpc.Metadata();
+  for (const [name, value] of Object.entries(command.headers || {})) metadata.set(name, value);
+  return metadata;
 }
 
 function options(command) {
@@ -56,7 +64,7 @@ function invoke(command, finish) {
   const request = { ...command.request };
   if (command.payload_file) request.payload = fs.readFileSync(command.payload_file);
   const gateway = client(poolgate.v1.Gateway, command.connection, command.compression);
-  underway.set(command.id, gateway.Invoke(request, options(command), (error, reply) => {
+  underway.set(command.id, gateway.Invoke(request, headers(command), options(command), (error, reply) => {
     underway.delete(command.id);
     const result = outcome(error, began);
     if (reply) {
