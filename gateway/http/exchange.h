@@ -52,6 +52,7 @@ struct exchange {
     struct live_request live; /* live.id is the request's id */
     char id[REQUEST_ID_FRESH_BYTES];
     struct invoke invoke;
+    struct watch *watch;     /* of a stream of events; NULL: it is none */
     struct inquiry *inquiry; /* what it asks the pool loop; NULL: nothing */
 };
 

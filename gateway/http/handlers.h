@@ -27,6 +27,6 @@ extern const struct handler handler_load, handler_unload, handler_drain, handler
 extern const struct handler handler_quarantine, handler_kick, handler_delete;
 extern const struct handler handler_request, handler_cancel;
 extern const struct handler handler_livez, handler_readyz, handler_startupz, handler_healthz;
-extern const struct handler handler_metrics, handler_openapi;
+extern const struct handler handler_metrics, handler_openapi, handler_events;
 
 #endif

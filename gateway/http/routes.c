@@ -22,6 +22,7 @@ const struct route routes[] = {
     {"DELETE", "/v1/quarantine/{id}", &handler_delete, ACCESS_ADMIN, ROUTE_AT_ADMIN},
     {"GET", "/v1/requests/{id}", &handler_request, ACCESS_OWN, ROUTE_AT_HTTP},
     {"DELETE", "/v1/requests/{id}", &handler_cancel, ACCESS_OWN, ROUTE_AT_HTTP},
+    {"GET", "/v1/events", &handler_events, ACCESS_READ, ROUTE_AT_BOTH},
     {"GET", "/livez", &handler_livez, ACCESS_OPEN, ROUTE_AT_BOTH},
     {"GET", "/readyz", &handler_readyz, ACCESS_OPEN, ROUTE_AT_BOTH},
     {"GET", "/startupz", &handler_startupz, ACCESS_OPEN, ROUTE_AT_BOTH},
