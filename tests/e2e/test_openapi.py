@@ -162,8 +162,8 @@ def state_probes_and_metrics_answer_as_documented():
     paths = ["/v1/pools", "/v1/pools/{pool}", "/v1/pools/{pool}/slots", "/livez", "/readyz", "/startupz", "/healthz",
              "/metrics", "/openapi.yaml"]
     operations = {path for path, item in document.tree["paths"].items() if "get" in item}
-    equal({*paths, "/v1/quarantine", "/v1/requests/{id}"}, operations,
-          "the paths that this test and the next one ask, against the document's")
+    equal({*paths, "/v1/quarantine", "/v1/requests/{id}", "/v1/events"}, operations,
+          "the paths that this test, the next one and events ask, against the document's")
     with Gateway([echo(slots=2, capability="vision")], conserve=False) as gateway:
         gateway.post("echo", b"x", "fail")
         busy = gateway.send(gateway.raw_post("echo", b"x", f"delay:{int(patient(300))}",

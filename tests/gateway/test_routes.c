@@ -33,6 +33,7 @@ START_TEST(each_path_of_the_contract_finds_its_handler) {
         {"POST", "/v1/pools/ocr/resume", &handler_resume},
         {"POST", "/v1/pools/ocr/scale", &handler_scale},
         {"GET", "/v1/quarantine", &handler_quarantine},
+        {"GET", "/v1/events", &handler_events},
         {"POST", "/v1/quarantine/7/kick", &handler_kick},
         {"DELETE", "/v1/quarantine/7", &handler_delete},
         {"GET", "/v1/requests/mine", &handler_request},
