@@ -197,7 +197,7 @@ static bool open_access(struct gateway *gateway) {
 static bool open_all(struct gateway *gateway) {
     size_t expected = (size_t)gateway->configuration.config->http.max_connections;
     if (!open_observer(gateway)) return false;
-    if (!open_access(gateway) || !open_certificates(gateway)) return false;
+    if (!open_certificates(gateway)) return false;
     if (!find_workers(gateway) || live_requests_open(&gateway->live, expected) != OK) return false;
     if (!open_gate(gateway)) return false;
     bool http = open_http(gateway);
