@@ -196,13 +196,17 @@ static enum outcome advise(const struct admission *admission, enum outcome outco
     return outcome;
 }
 
+static uint64_t time_for(const struct admission *admission, enum priority priority) {
+    return admission_wants_time(admission, priority) ? clock_now_ns() : 0;
+}
+
 enum outcome gate_would_admit(struct gate *gate, const struct gate_ask *ask,
                               uint64_t *retry_after_ns) {
     struct admission *admission = reactor_admission(gate->reactor, ask->pool);
     const struct admission_ask of = {.priority = ask->priority,
                                      .tenant = ask->tenant != NULL ? ask->tenant : "",
                                      .deadline_ns = ask->deadline_ns,
-                                     .now_ns = clock_now_ns()};
+                                     .now_ns = time_for(admission, ask->priority)};
     return advise(admission, admission_look(admission, &of), retry_after_ns);
 }
 
@@ -222,7 +226,7 @@ enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *i
     const struct admission_ask ask = {.priority = request->priority,
                                       .tenant = request->tenant,
                                       .deadline_ns = request->deadline_ns,
-                                      .now_ns = clock_now_ns()};
+                                      .now_ns = time_for(admission, request->priority)};
     enum outcome outcome = admission_take(admission, &ask);
     if (outcome != OK) return advise(admission, outcome, retry_after_ns);
     if (gate_pool(gate, request->pool)->queue.dedup_ns > 0) dedup_digest(request);

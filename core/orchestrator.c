@@ -72,9 +72,16 @@ void orchestrator_free(struct orchestrator *orchestrator) {
     orchestrator->pools_count = orchestrator->listed_count = 0;
 }
 
+void orchestrator_keep_answers(struct orchestrator *orchestrator, struct answers *answers) {
+    orchestrator->answers = answers;
+    for (size_t i = 0; i < orchestrator->pools_count; i++)
+        if (orchestrator->pools[i] != NULL) orchestrator->pools[i]->answers = answers;
+}
+
 void orchestrator_adopt(struct orchestrator *orchestrator, struct pool *pool) {
     pool->events = orchestrator->events;
     pool->finished = orchestrator->finished;
+    pool->answers = orchestrator->answers;
     pool->governor = &orchestrator->governor;
     pool->holds = &orchestrator->holds[pool->place];
     if (orchestrator->pools_count <= pool->place) orchestrator->pools_count = pool->place + 1;

@@ -55,6 +55,7 @@ struct orchestrator {
     enum pressure pressure;      /* as it was last told */
     struct event_stream *events; /* NULL: nobody listens */
     struct finished *finished;   /* NULL: nothing is remembered */
+    struct answers *answers;     /* where its pools keep them; NULL: each is handed back at once */
     uint64_t random;             /* state of the generator; never 0 */
     uint64_t settled;            /* settles so far */
     bool draining;
@@ -69,6 +70,8 @@ enum outcome orchestrator_init(struct orchestrator *orchestrator,
 void orchestrator_free(struct orchestrator *orchestrator);
 /* What its pools answer is remembered there from now on. The caller's, until after orchestrator_free. */
 void orchestrator_remember(struct orchestrator *orchestrator, struct finished *finished);
+/* From now on its pools keep what they answer there, for whoever owns the loop to hand back. */
+void orchestrator_keep_answers(struct orchestrator *orchestrator, struct answers *answers);
 /* A pool that stands at its place already becomes one of its own. */
 void orchestrator_adopt(struct orchestrator *orchestrator, struct pool *pool);
 /* The next pool that has left and to which nothing refers any more, from place *at on; NULL: none. The

@@ -144,6 +144,13 @@ static void remember(struct pool *pool, const struct request *request, bool shar
                                         .slot = shared ? REQUEST_NO_SLOT : request->slot});
 }
 
+static void hand_back(struct pool *pool, struct request *request) {
+    if (pool->answers != NULL)
+        answers_keep(pool->answers, request);
+    else
+        answers_hand_back_one(request);
+}
+
 void pool_answer(struct pool *pool, struct request *request, enum outcome outcome,
                  enum source source, uint64_t now_ns) {
     assert(request->state != REQUEST_NEW && request->state != REQUEST_DONE);
@@ -164,7 +171,7 @@ void pool_answer(struct pool *pool, struct request *request, enum outcome outcom
                   .number = request->run_ns},
               now_ns);
     admission_give_back(&pool->admission, request->tenant);
-    request->done(request);
+    hand_back(pool, request);
 }
 
 void pool_refuse_new(struct pool *pool, struct request *request, enum outcome outcome,
@@ -176,7 +183,7 @@ void pool_refuse_new(struct pool *pool, struct request *request, enum outcome ou
     pool->totals.answered++;
     if (pool->finished != NULL) finished_add(pool->finished, pool->options->name, request, now_ns);
     admission_give_back(&pool->admission, request->tenant);
-    request->done(request);
+    hand_back(pool, request);
 }
 
 /* --- what the listeners are told --------------------------------------------------------------------- */

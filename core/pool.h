@@ -5,6 +5,7 @@
 #ifndef CORE_POOL_H
 #define CORE_POOL_H
 
+#include "core/answers.h"
 #include "core/event_stream.h"
 #include "core/policy/admission.h"
 #include "core/policy/circuit_breaker.h"
@@ -48,6 +49,7 @@ struct pool {
     struct transport **transports;    /* one for each slot; set by whoever owns the loop */
     struct event_stream *events;      /* NULL: nobody is told */
     struct finished *finished;        /* of all pools; NULL: nobody asks later */
+    struct answers *answers;          /* of the round; NULL: each is handed back at once */
     struct memory_governor *governor; /* of all pools */
     struct worker_census census;
     struct request_queue queue;
@@ -109,7 +111,7 @@ bool pool_drained(const struct pool *pool);
 /* Somebody may still come with a request for it. */
 bool pool_is_held(const struct pool *pool);
 
-/* Ends a live request: gives its permit back, sets its times and calls done, once. A request that is
+/* Ends a live request: gives its permit back, sets its times and hands it back through done, once. A request that is
  * out at a slot must have been taken from its assignment before, one that leads followed by nobody. */
 void pool_answer(struct pool *pool, struct request *request, enum outcome outcome,
                  enum source source, uint64_t now_ns);

@@ -19,6 +19,7 @@
 #define PUBLISH_OLDEST_NS (100 * CLOCK_MS) /* but no more than that */
 #define HEARTBEAT_MS      1000             /* and settles so often while nothing does */
 #define WEIGH_NS          CLOCK_S          /* so often the machine's memory is looked at */
+#define EVENTS_AT_ONCE    16               /* that happen at the same time: some ten microseconds */
 
 enum reactor_message {
     MESSAGE_SUBMIT,
@@ -59,7 +60,10 @@ struct reactor {
     uv_prepare_t before_sleep;
     uv_check_t after_sleep;
     uv_timer_t timer;
+    struct answers answers;
     uint64_t timer_due_ns; /* 0: not armed */
+    uint64_t event_ns; /* the time for the next same_time events; 0 of them since the loop slept */
+    uint32_t same_time;
     uint64_t published_ns, publish_took_ns;
     uint64_t settled_dirty; /* something happened since the last publish */
     struct lag round;
@@ -75,9 +79,19 @@ struct reactor {
 
 /* --- what happens ------------------------------------------------------------------------------------ */
 
+/* The time, read once for a few events in a row: what is one event old does not differ. */
+static uint64_t time_of_event(struct reactor *reactor) {
+    if (reactor->same_time == 0) {
+        reactor->event_ns = clock_now_ns();
+        reactor->same_time = EVENTS_AT_ONCE;
+    }
+    reactor->same_time--;
+    return reactor->event_ns;
+}
+
 static void handle(struct reactor *reactor, const struct event *event) {
     reactor->settled_dirty++;
-    orchestrator_handle(&reactor->orchestrator, event, clock_now_ns());
+    orchestrator_handle(&reactor->orchestrator, event, time_of_event(reactor));
 }
 
 static void on_worker(void *owner, uint32_t pool, uint32_t slot,
@@ -290,9 +304,12 @@ static uint64_t publish(struct reactor *reactor, uint64_t now_ns) {
 static void on_before_sleep(uv_prepare_t *prepare) {
     struct reactor *reactor = prepare->data;
     uint64_t now_ns = clock_now_ns();
+    reactor->same_time = 0;
     if (!reactor->closing) weigh(reactor, now_ns);
     if (reactor->reload != NULL) reload(reactor, now_ns);
     uint64_t next_ns = orchestrator_settle(&reactor->orchestrator, now_ns);
+    switchboard_wake(reactor->crew.switchboard); /* they work while the answers are handed back */
+    answers_hand_back(&reactor->answers);
     let_go(reactor);
     uint64_t publish_ns = publish(reactor, now_ns);
     if (reactor->reload != NULL) conclude_reload(reactor);
@@ -347,6 +364,7 @@ static void *run(void *argument) {
     lag_begin(&reactor->round, &reactor->loop, clock_now_ns());
     reactor->watched = watchdog_watch("pool");
     uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    answers_hand_back(&reactor->answers); /* what came while it closed */
     watchdog_unwatch(reactor->watched);
     int closed = uv_loop_close(&reactor->loop);
     assert(closed == 0);
@@ -385,6 +403,7 @@ static enum outcome prepare(struct reactor *reactor, const struct gate_options *
     outcome = finished_open(&reactor->finished);
     if (outcome != OK) return outcome;
     orchestrator_remember(&reactor->orchestrator, reactor->finished);
+    orchestrator_keep_answers(&reactor->orchestrator, &reactor->answers);
     reactor->crew = (struct crew){
         .loop = &reactor->loop, .options = &reactor->options, .fn = on_worker, .owner = reactor};
     outcome = crew_open(&reactor->crew, reactor->orchestrator.places);

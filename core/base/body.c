@@ -21,28 +21,31 @@ static bool is_sealed(int memfd) {
     return seals >= 0 && (seals & NEEDED_SEALS) == NEEDED_SEALS;
 }
 
-static enum outcome body_new(struct body **out, int memfd) {
+static enum outcome body_new(struct body **out, int memfd, size_t own_bytes) {
     *out = NULL;
-    struct body *body = calloc(1, sizeof *body);
+    struct body *body = malloc(sizeof *body + own_bytes);
     if (body == NULL) return MEMORY_EXHAUSTED;
+    *body = (struct body){.memfd = memfd, .capacity = own_bytes};
+    if (own_bytes > 0) body->data = body->own;
     atomic_init(&body->refs, 1);
-    body->memfd = memfd;
     *out = body;
     return OK;
 }
 
+/* Memory at data, unless it is the body's own. */
+static void free_data(struct body *body) {
+    if (body->data != body->own) free(body->data);
+    body->data = NULL;
+    body->capacity = 0;
+}
+
 enum outcome body_create(struct body **out, size_t expected_bytes) {
-    enum outcome outcome = body_new(out, -1);
-    if (outcome != OK || expected_bytes == 0) return outcome;
-    struct body *body = *out;
-    if (expected_bytes >= BODY_MEMFD_BYTES) {
-        body->memfd = memfd_open();
-    } else {
-        body->data = malloc(expected_bytes);
-        body->capacity = expected_bytes;
-    }
-    if (body->memfd >= 0 || body->data != NULL) return OK;
-    body_unref(body);
+    bool small = expected_bytes < BODY_MEMFD_BYTES;
+    enum outcome outcome = body_new(out, -1, small ? expected_bytes : 0);
+    if (outcome != OK || small) return outcome;
+    (*out)->memfd = memfd_open();
+    if ((*out)->memfd >= 0) return OK;
+    body_unref(*out);
     *out = NULL;
     return MEMORY_EXHAUSTED;
 }
@@ -53,13 +56,13 @@ enum outcome body_from_memfd(struct body **out, int memfd, size_t bytes) {
     if (!is_sealed(memfd)) return INVALID_REQUEST;
     if (fstat(memfd, &status) != 0 || status.st_size < 0 || (size_t)status.st_size < bytes)
         return INVALID_REQUEST;
-    enum outcome outcome = body_new(out, memfd);
+    enum outcome outcome = body_new(out, memfd, 0);
     if (outcome == OK) (*out)->bytes = bytes;
     return outcome;
 }
 
 enum outcome body_from_heap(struct body **out, uint8_t *data, size_t bytes) {
-    enum outcome outcome = body_new(out, -1);
+    enum outcome outcome = body_new(out, -1, 0);
     if (outcome != OK) return outcome;
     (*out)->data = data;
     (*out)->bytes = (*out)->capacity = bytes;
@@ -86,9 +89,7 @@ static enum outcome spill(struct body *body) {
         close(memfd);
         return MEMORY_EXHAUSTED;
     }
-    free(body->data);
-    body->data = NULL;
-    body->capacity = 0;
+    free_data(body);
     body->memfd = memfd;
     return OK;
 }
@@ -96,8 +97,10 @@ static enum outcome spill(struct body *body) {
 static enum outcome grow(struct body *body, size_t wanted) {
     size_t capacity = body->capacity > 0 ? body->capacity : 256;
     while (capacity < wanted) capacity *= 2;
-    uint8_t *data = realloc(body->data, capacity);
+    bool own = body->data == body->own;
+    uint8_t *data = realloc(own ? NULL : body->data, capacity);
     if (data == NULL) return MEMORY_EXHAUSTED;
+    if (own) memcpy(data, body->own, body->bytes);
     body->data = data;
     body->capacity = capacity;
     return OK;
@@ -148,7 +151,7 @@ void body_unref(struct body *body) {
         if (body->data != NULL) munmap(body->data, body->bytes);
         close(body->memfd);
     } else {
-        free(body->data);
+        free_data(body);
     }
     if (body->released != NULL) body->released(body->released_owner, body->bytes);
     free(body);

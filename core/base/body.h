@@ -20,12 +20,14 @@ typedef void body_released_fn(void *owner, size_t bytes);
 
 struct body {
     _Atomic uint32_t refs;
-    int memfd;       /* -1 while the bytes are in memory */
-    uint8_t *data;   /* heap; or the mapping of memfd, once somebody asked for it */
+    int memfd; /* -1 while the bytes are in memory */
+    uint8_t
+        *data; /* in the body's own block or in another; or the mapping of memfd, once asked for */
     size_t bytes;    /* length of what was appended */
-    size_t capacity; /* of the heap block; unused for a memfd */
+    size_t capacity; /* of the memory at data; unused for a memfd */
     body_released_fn *released;
     void *released_owner;
+    uint8_t own[]; /* room for as many bytes as were expected */
 };
 
 /* expected_bytes: the length if it is known (0 if not); decides memory or memfd at once. */

@@ -1,6 +1,8 @@
 #include "core/base/channel.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,8 @@ struct channel {
     uv_async_t wake;
     struct message *filling, *reading;
     size_t count, capacity;
+    bool woken;              /* since the last delivery */
+    _Atomic uint32_t wakers; /* threads that are about to wake it */
     bool closed;
     channel_fn *fn;
     void *owner;
@@ -23,6 +27,7 @@ static void channel_deliver(struct channel *channel) {
     channel->filling = channel->reading;
     channel->reading = batch;
     channel->count = 0;
+    channel->woken = false;
     pthread_mutex_unlock(&channel->lock);
     if (count > 0) channel->fn(channel->owner, batch, count);
 }
@@ -80,20 +85,48 @@ enum outcome channel_grow(struct channel *channel, size_t capacity) {
     return OK;
 }
 
+static enum outcome take_in(struct channel *channel, const struct message *message) {
+    if (channel->closed) return SHUTTING_DOWN;
+    if (channel->count == channel->capacity) return QUEUE_FULL;
+    channel->filling[channel->count++] = *message;
+    return OK;
+}
+
+/* Whether the loop must be woken; then by wake, outside of the lock, which the loop may want at once. */
+static bool is_to_wake(struct channel *channel) {
+    if (channel->woken || channel->count == 0) return false;
+    channel->woken = true;
+    atomic_fetch_add(&channel->wakers, 1);
+    return true;
+}
+
+/* Until it is done, the channel is not closed. */
+static void wake(struct channel *channel) {
+    uv_async_send(&channel->wake);
+    atomic_fetch_sub(&channel->wakers, 1);
+}
+
 enum outcome channel_try_send(struct channel *channel, struct message message) {
-    enum outcome outcome = OK;
     pthread_mutex_lock(&channel->lock);
-    if (channel->closed) {
-        outcome = SHUTTING_DOWN;
-    } else if (channel->count == channel->capacity) {
-        outcome = QUEUE_FULL;
-    } else {
-        channel->filling[channel->count++] = message;
-        /* Inside the lock: once it is open the consumer may close and free the channel. */
-        if (channel->count == 1) uv_async_send(&channel->wake);
-    }
+    enum outcome outcome = take_in(channel, &message);
+    bool asleep = outcome == OK && is_to_wake(channel);
+    pthread_mutex_unlock(&channel->lock);
+    if (asleep) wake(channel);
+    return outcome;
+}
+
+enum outcome channel_try_put(struct channel *channel, struct message message) {
+    pthread_mutex_lock(&channel->lock);
+    enum outcome outcome = take_in(channel, &message);
     pthread_mutex_unlock(&channel->lock);
     return outcome;
+}
+
+void channel_wake(struct channel *channel) {
+    pthread_mutex_lock(&channel->lock);
+    bool asleep = is_to_wake(channel);
+    pthread_mutex_unlock(&channel->lock);
+    if (asleep) wake(channel);
 }
 
 static void on_closed(uv_handle_t *handle) {
@@ -104,6 +137,7 @@ void channel_close(struct channel *channel) {
     pthread_mutex_lock(&channel->lock);
     channel->closed = true;
     pthread_mutex_unlock(&channel->lock);
+    while (atomic_load(&channel->wakers) > 0) sched_yield(); /* inside a write at most */
     channel_deliver(channel);
     uv_close((uv_handle_t *)&channel->wake, on_closed);
 }

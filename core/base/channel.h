@@ -28,6 +28,9 @@ enum outcome channel_open(struct channel **out, uv_loop_t *loop, size_t capacity
 /* Room for so many from now on, if it is more; not from within fn. MEMORY_EXHAUSTED: it stays as it is. */
 enum outcome channel_grow(struct channel *channel, size_t capacity);
 enum outcome channel_try_send(struct channel *channel, struct message message);
+/* The same without waking the loop: channel_wake must follow, once for any number of messages. */
+enum outcome channel_try_put(struct channel *channel, struct message message);
+void channel_wake(struct channel *channel);
 /* Refuses from here on, hands the rest to fn, and frees the channel once the loop has closed its
  * wake-up handle. Nobody may call try_send after channel_close returned. */
 void channel_close(struct channel *channel);

@@ -59,14 +59,20 @@ void heap_insert(struct heap *heap, void *element) {
     rise(heap, heap->count - 1);
 }
 
+void heap_changed(struct heap *heap, size_t index) {
+    assert(index < heap->count);
+    const void *element = heap->elements[index];
+    sink(heap, index);
+    if (heap->elements[index] == element) rise(heap, index);
+}
+
 void heap_remove(struct heap *heap, size_t index) {
     assert(index < heap->count);
     void *removed = heap->elements[index];
     void *last = heap->elements[--heap->count];
     if (last != removed) {
         heap->elements[index] = last;
-        sink(heap, index);
-        if (heap->elements[index] == last) rise(heap, index);
+        heap_changed(heap, index);
     }
     heap->placed(removed, HEAP_NOWHERE);
 }

@@ -28,6 +28,8 @@ void heap_free(struct heap *heap);
 /* Room for so many elements in all. */
 enum outcome heap_reserve(struct heap *heap, size_t capacity);
 void heap_insert(struct heap *heap, void *element);
+void heap_changed(struct heap *heap,
+                  size_t index); /* the element there has another place in order */
 void heap_remove(struct heap *heap, size_t index); /* tells the element HEAP_NOWHERE */
 void *heap_first(const struct heap *heap);         /* NULL when empty */
 

@@ -22,6 +22,7 @@ struct name {
 
 struct names {
     struct name **buckets;
+    struct name **recent; /* a few that were found lately, without a hash; or NULL */
     size_t buckets_count; /* a power of two */
     uint64_t seed;
 };

@@ -1,7 +1,6 @@
 #include "core/base/request.h"
 
 #include "core/base/clock.h"
-#include "core/base/heap.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,7 +48,7 @@ enum outcome request_create(struct request **out, const struct request_texts *te
     request->priority = PRIORITY_NORMAL;
     request->deadline_ns = request->run_deadline_ns = CLOCK_NEVER;
     request->slot = REQUEST_NO_SLOT;
-    request->deadline_index = HEAP_NOWHERE;
+    request->deadline_index = REQUEST_NOWHERE;
     list_init(&request->followers);
     request->metadata = (struct pair *)(request + 1);
     request->metadata_count = texts->metadata_count;

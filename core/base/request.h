@@ -61,6 +61,13 @@ struct request;
  * request on to the thread that owns it; that thread calls request_free. */
 typedef void request_done_fn(struct request *request);
 
+/* Whoever takes what `done` only puts down: woken on the pool loop, once for all that were answered
+ * together. Lives until the gate is drained. */
+struct request_home {
+    void (*wake)(struct request_home *home);
+    struct request_home *next; /* the pool's own */
+};
+
 struct request {
     /* Set by the front end before gate_submit. */
     uint32_t pool; /* number of the pool, as gate_hold_pool gave it */
@@ -74,7 +81,8 @@ struct request {
     struct pair *metadata;
     size_t metadata_count;
     request_done_fn *done;
-    void *owner; /* the front end's own */
+    struct request_home *home; /* NULL: done wakes whom it has to */
+    void *owner;               /* the front end's own */
 
     /* Set by the pool; the front end reads them once done was called. */
     uint64_t id; /* by gate_submit: names it in gate_cancel */
@@ -93,6 +101,8 @@ struct request {
     bool solo;                /* retried after a shared crash: must be alone at its slot */
     uint32_t place;           /* of its assignment while it is out at a slot */
     uint32_t marks;           /* slots that died while they alone had it */
+    enum priority effective;  /* the queue's: its own, promoted by ageing */
+    uint32_t deadline_index;  /* the queue's: in the heap of deadlines; REQUEST_NOWHERE: in none */
     uint64_t began_ns;        /* current attempt sent to a slot */
     uint64_t run_deadline_ns; /* what its worker is told: the latest of all whose run this is */
     uint64_t breaker_era;
@@ -100,17 +110,16 @@ struct request {
 
     /* The request queue's; what every request needs lies together. */
     struct request *next_by_id;
-    size_t deadline_index;       /* in the deadline heap */
-    struct ranked_node in_line;  /* among its tenant's and class's, by arrival */
-    struct ranked_node in_age;   /* among those of its own and effective class, by arrival */
-    uint64_t arrival;            /* rank: lower came first; kept over retries */
-    uint64_t queued_ns;          /* when it was added; ageing counts from here */
-    uint64_t debit_ns;           /* what its tenant was debited when it was taken */
-    struct tenant *account;      /* NULL while it is not live */
-    enum priority effective;     /* its own, promoted by ageing */
-    struct batch_group *group;   /* NULL where batches are off */
-    struct ranked_node in_group; /* among its batch key's and class's, by arrival */
-    struct ranked_node in_haste; /* among its batch key's that have a deadline, earliest first */
+    struct list_node deadline_node; /* in the line of deadlines */
+    struct ranked_node in_line;     /* among its tenant's and class's, by arrival */
+    struct ranked_node in_age;      /* among those of its own and effective class, by arrival */
+    uint64_t arrival;               /* rank: lower came first; kept over retries */
+    uint64_t queued_ns;             /* when it was added; ageing counts from here */
+    uint64_t debit_ns;              /* what its tenant was debited when it was taken */
+    struct tenant *account;         /* NULL while it is not live */
+    struct batch_group *group;      /* NULL where batches are off */
+    struct ranked_node in_group;    /* among its batch key's and class's, by arrival */
+    struct ranked_node in_haste;    /* among its batch key's that have a deadline, earliest first */
 
     /* Deduplication's. */
     uint64_t digest[2];
@@ -121,6 +130,7 @@ struct request {
     struct list_node follower_node;
 };
 #define REQUEST_NO_SLOT UINT32_MAX
+#define REQUEST_NOWHERE UINT32_MAX
 
 struct request_texts {
     const char *request_id, *content_type, *operation, *tenant, *batch_key,

@@ -63,6 +63,10 @@ static enum outcome refusal_of(const struct admission *admission) {
     return (enum outcome)atomic_load(&admission->refusal);
 }
 
+bool admission_wants_time(const struct admission *admission, enum priority priority) {
+    return atomic_load_explicit(&admission->needs_ns[priority], memory_order_relaxed) > 0;
+}
+
 static bool is_meetable(struct admission *admission, const struct admission_ask *ask) {
     uint64_t needs_ns =
         atomic_load_explicit(&admission->needs_ns[ask->priority], memory_order_relaxed);

@@ -61,6 +61,8 @@ enum outcome admission_look(struct admission *admission, const struct admission_
 /* Limit = capacity + places; the reserve on top is for critical and high, and for a tenant that holds
  * less than its share of the limit (the limit by the tenants that hold permits, itself included). */
 enum outcome admission_take(struct admission *admission, const struct admission_ask *ask);
+/* Whether it matters what time it is: else now_ns of who asks may be 0, which is early enough. */
+bool admission_wants_time(const struct admission *admission, enum priority priority);
 void admission_give_back(struct admission *admission, const char *tenant);
 enum outcome admission_charge(struct admission *admission, uint64_t bytes);
 void admission_uncharge(struct admission *admission, uint64_t bytes);

@@ -60,10 +60,12 @@ static void window_add(struct circuit_breaker *breaker, bool good, uint64_t now_
         breaker->window[i].good++;
     else
         breaker->window[i].bad++;
+    if (!good) breaker->bad_part = part;
 }
 
 static bool window_fails(const struct circuit_breaker *breaker, uint64_t now_ns) {
     uint64_t part = now_ns / PART_NS, good = 0, bad = 0;
+    if (part - breaker->bad_part >= BREAKER_PARTS) return false;
     for (size_t i = 0; i < BREAKER_PARTS; i++) {
         if (part - breaker->window[i].part >= BREAKER_PARTS) continue;
         good += breaker->window[i].good;

@@ -48,6 +48,7 @@ struct circuit_breaker {
         uint64_t part; /* now / (window / parts) when it was last counted */
         uint32_t good, bad;
     } window[BREAKER_PARTS];
+    uint64_t bad_part;           /* the part in which something was last bad */
     uint64_t opened, rejections; /* totals; the owner counts what it rejects */
 };
 

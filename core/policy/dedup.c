@@ -1,6 +1,7 @@
 #include "core/policy/dedup.h"
 
 #include "core/base/secret.h"
+#include "core/base/uninitialized.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -25,53 +26,89 @@ void dedup_free(struct dedup *dedup) {
     *dedup = (struct dedup){0};
 }
 
-/* What was said so far, with one part more. Its length goes in beside its hash: no two lists of parts
- * make the same chain of bytes, wherever one part ends and the next begins. */
-struct link {
-    XXH128_hash_t before, part;
-    uint64_t bytes;
-};
-static_assert(sizeof(struct link) == 40, "no padding: all of it is hashed");
+/* What makes requests identical, each part behind its length, so that no two lists of parts are the same
+ * bytes. Hashed by blocks: each full one gives way to its hash, which begins the next. A small request is
+ * one block. */
+#define BLOCK_BYTES 512
 
-struct chain {
+struct saying {
     const uint8_t *secret;
-    XXH128_hash_t sum;
+    size_t used;
+    uint8_t block[BLOCK_BYTES];
 };
 
-static void add_part(struct chain *chain, const void *data, size_t bytes) {
-    const uint8_t *secret = chain->secret;
-    struct link link = {.before = chain->sum,
-                        .part = XXH3_128bits_withSecret(data, bytes, secret, SECRET_BYTES),
-                        .bytes = bytes};
-    chain->sum = XXH3_128bits_withSecret(&link, sizeof link, secret, SECRET_BYTES);
+static XXH128_hash_t sum_of(const struct saying *saying, const void *data, size_t bytes) {
+    return XXH3_128bits_withSecret(data, bytes, saying->secret, SECRET_BYTES);
 }
 
-static void add_text(struct chain *chain, const char *text) {
-    add_part(chain, text, strlen(text));
+static void fold(struct saying *saying) {
+    XXH128_hash_t before = sum_of(saying, saying->block, saying->used);
+    memcpy(saying->block, &before, sizeof before);
+    saying->used = sizeof before;
 }
 
-static void add_metadata(struct chain *chain, const struct request *request) {
-    add_part(chain, &request->metadata_count, sizeof request->metadata_count);
+static void say_around(struct saying *saying, const uint8_t *data, size_t bytes) {
+    while (bytes > BLOCK_BYTES - saying->used) {
+        size_t room = BLOCK_BYTES - saying->used;
+        memcpy(saying->block + saying->used, data, room);
+        saying->used = BLOCK_BYTES;
+        data += room;
+        bytes -= room;
+        fold(saying);
+    }
+    memcpy(saying->block + saying->used, data, bytes);
+    saying->used += bytes;
+}
+
+static inline void say(struct saying *saying, const void *data, size_t bytes) {
+    if (bytes > BLOCK_BYTES - saying->used) {
+        say_around(saying, data, bytes);
+    } else if (bytes > 0) {
+        memcpy(saying->block + saying->used, data, bytes);
+        saying->used += bytes;
+    }
+}
+
+/* A part of more than a block goes in as its hash. */
+static void say_part(struct saying *saying, const void *data, size_t bytes) {
+    say(saying, &bytes, sizeof bytes);
+    if (bytes <= BLOCK_BYTES) {
+        say(saying, data, bytes);
+        return;
+    }
+    XXH128_hash_t part = sum_of(saying, data, bytes);
+    say(saying, &part, sizeof part);
+}
+
+static void say_text(struct saying *saying, const char *text) {
+    say_part(saying, text, strlen(text));
+}
+
+static void say_metadata(struct saying *saying, const struct request *request) {
+    say(saying, &request->metadata_count, sizeof request->metadata_count);
     for (size_t i = 0; i < request->metadata_count; i++) {
-        add_text(chain, request->metadata[i].name);
-        add_text(chain, request->metadata[i].value);
+        say_text(saying, request->metadata[i].name);
+        say_text(saying, request->metadata[i].value);
     }
 }
 
 void dedup_digest(struct request *request) {
-    struct chain chain = {.secret = secret_bytes()};
+    UNINITIALIZED struct saying saying; /* only what is said is read */
     size_t bytes = request->body != NULL ? request->body->bytes : 0;
     const uint8_t *data = bytes > 0 ? body_data(request->body) : NULL;
     request->digest[0] = request->digest[1] = 0;
-    if (chain.secret == NULL || (bytes > 0 && data == NULL)) return;
-    add_part(&chain, &request->pool, sizeof request->pool);
-    add_text(&chain, request->tenant);
-    add_text(&chain, request->operation);
-    add_text(&chain, request->content_type);
-    add_metadata(&chain, request);
-    add_part(&chain, data, bytes);
-    request->digest[0] = chain.sum.low64;
-    request->digest[1] = chain.sum.high64;
+    saying.secret = secret_bytes();
+    saying.used = 0;
+    if (saying.secret == NULL || (bytes > 0 && data == NULL)) return;
+    say(&saying, &request->pool, sizeof request->pool);
+    say_text(&saying, request->tenant);
+    say_text(&saying, request->operation);
+    say_text(&saying, request->content_type);
+    say_metadata(&saying, request);
+    say_part(&saying, data, bytes);
+    XXH128_hash_t sum = sum_of(&saying, saying.block, saying.used);
+    request->digest[0] = sum.low64;
+    request->digest[1] = sum.high64;
 }
 
 static bool takes_part(const struct dedup *dedup, const struct request *request) {

@@ -33,6 +33,10 @@ uint64_t history_expected_wait(uint64_t mean_run_ns, uint32_t places, uint64_t p
     if (places == 0) places = 1;
     if (sharers == 0) sharers = 1;
     /* The tenant starts one each mean * sharers / places, and this one is its (place + 1)-th. */
+    uint64_t short_ns;
+    bool is_short = place < UINT32_MAX &&
+                    !__builtin_mul_overflow((place + 1) * sharers, mean_run_ns, &short_ns);
+    if (is_short) return short_ns / places;
     unsigned __int128 starts = ((unsigned __int128)place + 1) * sharers, wait_ns;
     if (__builtin_mul_overflow(starts, mean_run_ns, &wait_ns)) return UINT64_MAX;
     wait_ns /= places;

@@ -63,9 +63,9 @@ struct slot *pick_slot(enum pick_policy policy, struct slot *slots, size_t count
 
 /* --- handing ahead ------------------------------------------------------------------------------------ */
 
-static bool may_stage(const struct slot *slot, uint32_t limit) {
+static bool may_stage(const struct slot *slot) {
     return worker_state_can_serve(slot->record.state) && slot_room(slot, false) == 0 &&
-           !slot->solo && !slot->checking && !slot->retiring && !slot->full && slot->staged < limit;
+           !slot->solo && !slot->checking && !slot->retiring && !slot->full;
 }
 
 struct slot *pick_for_staging(struct slot *slots, size_t count, uint32_t limit,
@@ -73,7 +73,8 @@ struct slot *pick_for_staging(struct slot *slots, size_t count, uint32_t limit,
     struct slot *best = NULL;
     for (size_t i = 0; i < count; i++) {
         struct slot *slot = &slots[i];
-        if (!may_stage(slot, limit) || slot->last_used_ns < busy_since_ns) continue;
+        if (slot->staged >= limit || slot->last_used_ns < busy_since_ns) continue;
+        if (!may_stage(slot)) continue;
         if (best == NULL || slot->staged < best->staged ||
             (slot->staged == best->staged && slot->last_used_ns < best->last_used_ns))
             best = slot;

@@ -206,10 +206,10 @@ static uint64_t rounds_for(const struct tenant_seat *seat, uint64_t time_ns) {
 /* Gives the seat another turn, in its heap or out of it. */
 static void change_turn(struct queue_order *order, struct tenant_seat *seat, uint64_t turn_ns) {
     if (turn_ns == seat->turn_ns) return;
-    bool sits = seat->index != HEAP_NOWHERE;
-    if (sits) stand_up(order, seat);
     seat->turn_ns = turn_ns;
-    if (sits) sit_down(order, seat);
+    if (seat->index == HEAP_NOWHERE) return;
+    seat->seated = ++order->seatings;
+    heap_changed(turns_of(order, seat), seat->index);
 }
 
 /* Credit by correction ends at the estimate of what is out at slots and one more: all that a tenant can

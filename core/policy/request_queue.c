@@ -5,14 +5,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static bool expires_before(const void *a, const void *b) {
-    return ((const struct request *)a)->deadline_ns < ((const struct request *)b)->deadline_ns;
-}
-
-static void deadline_placed(void *element, size_t index) {
-    ((struct request *)element)->deadline_index = index;
-}
-
 /* --- open and close ----------------------------------------------------------------------------------- */
 
 static enum outcome open_order(struct request_queue *queue) {
@@ -44,11 +36,11 @@ static enum outcome open_groups(struct request_queue *queue) {
 
 enum outcome request_queue_init(struct request_queue *queue, const struct queue_options *options) {
     *queue = (struct request_queue){.options = *options, .buckets = 64};
-    heap_init(&queue->deadlines, expires_before, deadline_placed);
+    enum outcome outcome = deadlines_init(&queue->deadlines, options->room);
     while (queue->buckets < options->room) queue->buckets *= 2;
     queue->by_id = calloc(queue->buckets, sizeof(struct request *));
-    if (queue->by_id != NULL && heap_reserve(&queue->deadlines, options->room) == OK &&
-        open_order(queue) == OK && open_groups(queue) == OK)
+    if (queue->by_id != NULL && outcome == OK && open_order(queue) == OK &&
+        open_groups(queue) == OK)
         return OK;
     request_queue_free(queue);
     return MEMORY_EXHAUSTED;
@@ -60,7 +52,7 @@ void request_queue_free(struct request_queue *queue) {
     if (queue->order != NULL) queue_order_free(queue->order);
     free(queue->groups);
     free(queue->order);
-    heap_free(&queue->deadlines);
+    deadlines_free(&queue->deadlines);
     free(queue->by_id);
     queue->groups = NULL;
     queue->order = NULL;
@@ -154,13 +146,12 @@ static enum outcome admit(struct request_queue *queue, struct request *request, 
     *id_bucket(queue, request->id) = request;
     queue->live++;
     queue->tenants_live = queue->order->tenants.live_count;
-    if (request->deadline_ns != CLOCK_NEVER) heap_insert(&queue->deadlines, request);
+    if (request->deadline_ns != CLOCK_NEVER) deadlines_add(&queue->deadlines, request);
     return OK;
 }
 
 static void dismiss(struct request_queue *queue, struct request *request) {
-    if (request->deadline_index != HEAP_NOWHERE)
-        heap_remove(&queue->deadlines, request->deadline_index);
+    deadlines_remove(&queue->deadlines, request);
     struct request **link = id_bucket(queue, request->id);
     while (*link != request) link = &(*link)->next_by_id;
     *link = request->next_by_id;
@@ -302,12 +293,12 @@ struct request *request_queue_find(const struct request_queue *queue, uint64_t i
 }
 
 struct request *request_queue_expired(const struct request_queue *queue, uint64_t now_ns) {
-    struct request *request = heap_first(&queue->deadlines);
+    struct request *request = deadlines_first(&queue->deadlines);
     return request != NULL && request->deadline_ns <= now_ns ? request : NULL;
 }
 
 uint64_t request_queue_next_deadline(const struct request_queue *queue) {
-    const struct request *request = heap_first(&queue->deadlines);
+    const struct request *request = deadlines_first(&queue->deadlines);
     return request != NULL ? request->deadline_ns : CLOCK_NEVER;
 }
 

@@ -22,10 +22,10 @@
 #ifndef CORE_POLICY_REQUEST_QUEUE_H
 #define CORE_POLICY_REQUEST_QUEUE_H
 
-#include "core/base/heap.h"
 #include "core/base/list.h"
 #include "core/base/outcome.h"
 #include "core/base/request.h"
+#include "core/policy/deadlines.h"
 #include "core/policy/queue_groups.h"
 #include "core/policy/queue_order.h"
 
@@ -46,9 +46,9 @@ struct request_queue {
     uint32_t waiting, live;
     uint32_t tenants_live; /* with live requests */
     bool newest_first;
-    struct heap deadlines;  /* of all live requests that have one */
-    struct request **by_id; /* buckets, chained through next_by_id */
-    size_t buckets;         /* a power of two */
+    struct deadlines deadlines; /* of all live requests that have one */
+    struct request **by_id;     /* buckets, chained through next_by_id */
+    size_t buckets;             /* a power of two */
     uint64_t arrivals;
     struct queue_order *order;   /* tenants, lines, ageing, turns */
     struct queue_groups *groups; /* batch keys; NULL when batch_max is 1 */

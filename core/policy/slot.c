@@ -45,6 +45,7 @@ static void clear_places(struct slot *slot) {
             (struct assignment){.next = i + 1 < slot->places ? i + 1 : SLOT_NO_PLACE};
     for (uint32_t i = 0; i < slot->buckets_count; i++) slot->buckets[i] = SLOT_NO_PLACE;
     slot->free = slot->newest = 0;
+    list_init(&slot->ahead);
 }
 
 void slot_reset(struct slot *slot) {
@@ -150,6 +151,7 @@ struct assignment *slot_assign(struct slot *slot, struct request *request, uint6
     *bucket = request->place = place;
     join_unit(slot, place);
     if (staged) {
+        list_push_back(&slot->ahead, &assignment->node);
         slot->staged++;
         return assignment;
     }
@@ -160,18 +162,14 @@ struct assignment *slot_assign(struct slot *slot, struct request *request, uint6
 }
 
 struct assignment *slot_next_staged(struct slot *slot) {
-    struct assignment *next = NULL;
-    for (uint32_t i = 0; slot->staged > 0 && i < slot->places; i++) {
-        struct assignment *assignment = &slot->assignments[i];
-        if (assignment->id == 0 || !assignment->staged) continue;
-        if (next == NULL || assignment->unit < next->unit) next = assignment;
-    }
-    return next;
+    if (list_empty(&slot->ahead)) return NULL;
+    return LIST_ENTRY(slot->ahead.next, struct assignment, node);
 }
 
 void slot_begin(struct slot *slot, struct assignment *assignment, uint64_t now_ns) {
     assert(assignment->staged && slot->staged > 0);
     assignment->staged = false;
+    list_remove(&assignment->node);
     assignment->began_ns = now_ns;
     slot->staged--;
     slot->units++;
@@ -194,6 +192,7 @@ void slot_unassign(struct slot *slot, struct assignment *assignment) {
     bool staged = assignment->staged, last = leave_unit(slot, assignment);
     if (assignment->given_up_ns > 0) slot->given_up--;
     leave_bucket(slot, assignment);
+    if (staged) list_remove(&assignment->node);
     *assignment = (struct assignment){.next = slot->free};
     slot->free = place_among(slot, assignment);
     if (staged) {

@@ -22,6 +22,7 @@ struct assignment {
     uint64_t id;             /* under which the worker knows it; 0: free */
     struct request *request; /* NULL once answered; an heir when its leader left */
     bool staged;             /* handed ahead: not begun as far as is known */
+    struct list_node node;   /* while it is staged: among the slot's, in the order of units */
     uint64_t unit;           /* its hand-over: grows, so the oldest staged is the one begun next */
     uint64_t began_ns;       /* of a staged one: when it was handed over */
     uint64_t given_up_ns;    /* when it was answered early; 0: not */
@@ -50,6 +51,7 @@ struct slot {
     struct assignment *assignments;
     uint32_t *buckets; /* the first assignment of each, by id; a power of two of them */
     uint32_t buckets_count, free, newest; /* places of assignments */
+    struct list_node ahead;               /* the staged ones, the next to begin first */
     bool solo; /* its one request must stay alone (a retry after a shared crash) */
     struct worker_record record;
     pid_t pid;

@@ -90,6 +90,8 @@ bool envelope_value_valid(const char *value) {
     size_t left = strnlen(value, ENVELOPE_VALUE_BYTES + 1);
     if (left > ENVELOPE_VALUE_BYTES) return false;
     for (size_t bytes; left > 0; value += bytes, left -= bytes) {
+        bytes = 1;
+        if (*value >= ' ' && *value < 0x7f) continue;
         bytes = utf8_length(value, left);
         if (bytes == 0 || utf8_is_control(value)) return false;
     }

@@ -37,14 +37,18 @@ static void on_no_sleep(uv_idle_t *idle) {
     (void)idle;
 }
 
-/* First all are woken, so that they work while the others are looked after. */
-static void on_before_sleep(uv_prepare_t *prepare) {
-    struct switchboard *switchboard = prepare->data;
-    struct list_node *head = &switchboard->hot;
+void switchboard_wake(struct switchboard *switchboard) {
+    const struct list_node *head = &switchboard->hot;
     for (struct list_node *at = head->next; at != head; at = at->next) {
         struct switchboard_member *member = LIST_ENTRY(at, struct switchboard_member, node);
         member->calls->wake(member);
     }
+}
+
+static void on_before_sleep(uv_prepare_t *prepare) {
+    struct switchboard *switchboard = prepare->data;
+    struct list_node *head = &switchboard->hot;
+    switchboard_wake(switchboard);
     for (struct list_node *at = head->next, *next; at != head; at = next) {
         next = at->next;
         struct switchboard_member *member = LIST_ENTRY(at, struct switchboard_member, node);

@@ -36,6 +36,8 @@ struct switchboard_member {
 enum outcome switchboard_open(struct switchboard **out, uv_loop_t *loop);
 /* Only without members; freed once the loop has closed its handles. NULL is allowed. */
 void switchboard_close(struct switchboard *switchboard);
+/* Wakes whom something was sent; also done before the loop sleeps. */
+void switchboard_wake(struct switchboard *switchboard);
 void switchboard_heat(struct switchboard *switchboard, struct switchboard_member *member);
 void switchboard_leave(struct switchboard_member *member);
 

@@ -42,6 +42,7 @@ struct front {
     _Atomic bool draining;
     struct front_port http, admin; /* admin.edge NULL: there is no admin.listen */
     struct channel *channel;       /* the pool's answers, one place per connection */
+    struct request_home home;      /* wakes its reader */
     struct watches watches;
     struct live_requests *live; /* of both doors */
     struct request_ids ids;

@@ -145,7 +145,7 @@ static void on_body(struct exchange *exchange, const char *data, size_t bytes) {
 /* On the pool's loop. There is a place for every connection, and a connection has one request. */
 static void on_done(struct request *request) {
     const struct exchange *exchange = request->owner;
-    enum outcome sent = channel_try_send(
+    enum outcome sent = channel_try_put(
         exchange->front->channel, (struct message){.kind = FRONT_ANSWERED, .pointer = request});
     assert(sent == OK);
 }
@@ -171,6 +171,7 @@ static enum outcome make_request(struct exchange *exchange, struct request **out
     request->deadline_ns = invoke->deadline_ns;
     request->body = invoke->body;
     request->done = on_done;
+    request->home = &exchange->front->home;
     request->owner = exchange;
     invoke->body = NULL;
     return OK;

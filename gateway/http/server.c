@@ -401,10 +401,15 @@ static enum outcome open_edges(struct http_server *server,
     return outcome;
 }
 
+static void wake_reader(struct request_home *home) {
+    channel_wake(LIST_ENTRY(home, struct front, home)->channel);
+}
+
 /* Everything that can fail, in the order in which finish() takes it down. */
 static enum outcome open_parts(struct http_server *server,
                                const struct http_server_options *options) {
     size_t places = connections_most(server->front.config) + OWN_CONNECTIONS + EVENT_FEEDS_MOST;
+    server->front.home.wake = wake_reader;
     enum outcome outcome =
         channel_open(&server->front.channel, &server->loop, places, on_messages, server);
     if (outcome != OK) return outcome;

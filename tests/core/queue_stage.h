@@ -48,7 +48,7 @@ static inline void prepare(struct request *request, uint64_t id, const char *ten
                                 .tenant = tenant,
                                 .batch_key = "",
                                 .deadline_ns = CLOCK_NEVER,
-                                .deadline_index = HEAP_NOWHERE};
+                                .deadline_index = REQUEST_NOWHERE};
 }
 
 static inline struct request *make(const char *tenant, enum priority priority) {

@@ -74,6 +74,18 @@ static bool is_open(int fd) {
     return fcntl(fd, F_GETFD) >= 0;
 }
 
+START_TEST(a_body_outgrows_the_room_that_was_expected) {
+    struct body *body;
+    ck_assert_int_eq(body_create(&body, 5), OK);
+    ck_assert_int_eq(body_append(body, "hello", 5), OK);
+    ck_assert_ptr_eq(body->data, body->own);
+    for (int i = 0; i < 100; i++) ck_assert_int_eq(body_append(body, ", world", 7), OK);
+    ck_assert_uint_eq(body->bytes, 5 + 700);
+    ck_assert_mem_eq(body_data(body), "hello, world, world", 19);
+    body_unref(body);
+}
+END_TEST
+
 START_TEST(every_size_in_every_piece_comes_back_unchanged) {
     static const size_t sizes[] = {0,
                                    1,
@@ -272,7 +284,8 @@ START_TEST(references_from_eight_threads_end_in_one_release) {
 }
 END_TEST
 
-SUITE("core/body", 60, every_size_in_every_piece_comes_back_unchanged,
+SUITE("core/body", 60, a_body_outgrows_the_room_that_was_expected,
+      every_size_in_every_piece_comes_back_unchanged,
       an_expected_length_decides_before_the_first_byte, an_expectation_may_be_wrong,
       memory_moves_into_a_memfd_at_the_threshold, nothing_changes_a_sealed_memfd,
       the_bytes_of_a_memfd_are_mapped_once, the_last_reference_closes_the_memfd,

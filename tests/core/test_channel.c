@@ -98,6 +98,20 @@ static void send_one_more(void *owner, const struct message *batch, size_t count
     if (batch[0].id == 10) channel_close(box.channel);
 }
 
+START_TEST(what_is_put_waits_for_the_wake_that_is_for_all_of_it) {
+    open_box(CAPACITY, on_messages);
+    box.close_after = 2;
+    ck_assert_int_eq(channel_try_put(box.channel, (struct message){.id = 1}), OK);
+    ck_assert_int_eq(channel_try_put(box.channel, (struct message){.id = 2}), OK);
+    uv_run(&box.loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(box.received, 0);
+    channel_wake(box.channel);
+    close_box();
+    ck_assert_uint_eq(box.received, 2);
+    ck_assert_uint_eq(box.batches, 1);
+}
+END_TEST
+
 START_TEST(what_the_consumer_sends_comes_in_a_later_batch) {
     open_box(CAPACITY, send_one_more);
     send_to_box(1);
@@ -252,8 +266,9 @@ START_TEST(a_channel_that_grows_keeps_what_waits) {
 END_TEST
 
 SUITE("core/channel", 60, a_message_arrives_as_it_was_sent, a_full_channel_takes_nothing,
-      nothing_is_delivered_before_the_loop_runs, what_the_consumer_sends_comes_in_a_later_batch,
-      closing_hands_over_what_has_arrived, closing_an_empty_channel_calls_nobody,
-      a_closing_channel_refuses, eight_producers_lose_and_double_nothing,
-      a_channel_with_room_for_all_never_refuses, what_was_accepted_before_the_close_arrives,
-      a_channel_that_grows_keeps_what_waits)
+      nothing_is_delivered_before_the_loop_runs,
+      what_is_put_waits_for_the_wake_that_is_for_all_of_it,
+      what_the_consumer_sends_comes_in_a_later_batch, closing_hands_over_what_has_arrived,
+      closing_an_empty_channel_calls_nobody, a_closing_channel_refuses,
+      eight_producers_lose_and_double_nothing, a_channel_with_room_for_all_never_refuses,
+      what_was_accepted_before_the_close_arrives, a_channel_that_grows_keeps_what_waits)

@@ -19,7 +19,7 @@ START_TEST(a_new_request_is_nowhere_and_has_no_deadline) {
     ck_assert_int_eq(request->state, REQUEST_NEW);
     ck_assert_int_eq(request->priority, PRIORITY_NORMAL);
     ck_assert_uint_eq(request->deadline_ns, CLOCK_NEVER);
-    ck_assert_uint_eq(request->deadline_index, HEAP_NOWHERE);
+    ck_assert_uint_eq(request->deadline_index, REQUEST_NOWHERE);
     ck_assert_uint_eq(request->slot, REQUEST_NO_SLOT);
     ck_assert_uint_eq(request->id, 0);
     ck_assert_uint_eq(request->attempts, 0);

@@ -316,7 +316,7 @@ START_TEST(there_are_as_many_buckets_as_room_at_least) {
         open_queue_with(&(struct queue_options){.room = rooms[i], .batch_max = 1});
         ck_assert_uint_ge(queue.buckets, rooms[i]);
         ck_assert_uint_eq(queue.buckets & (queue.buckets - 1), 0);
-        ck_assert_uint_ge(queue.deadlines.capacity, rooms[i]);
+        ck_assert_uint_ge(queue.deadlines.others.capacity, rooms[i]);
         request_queue_free(&queue);
     }
 }

@@ -43,11 +43,11 @@ static void note(struct inbox *inbox) {
     atomic_store(&inbox->eventful, inbox->stopped || ready(inbox));
 }
 
-static void run(struct inbox *inbox, struct call *const *calls, size_t count) {
+static void run(struct inbox *inbox, struct call *const *calls, size_t count, uint64_t now_ns) {
     assert(inbox->running_count == 0);
     inbox->running = calls;
     inbox->running_count = count;
-    inbox->running_since_ns = clock_now_ns();
+    inbox->running_since_ns = now_ns;
 }
 
 static void detach(struct inbox *inbox, struct call *call) {
@@ -62,7 +62,7 @@ static void detach_batch(struct inbox *inbox, struct call **calls, size_t room, 
     for (struct call *call; *count < room && (call = first(inbox)) != NULL && call->batch == batch;
          calls[(*count)++] = call)
         detach(inbox, call);
-    run(inbox, calls, *count);
+    run(inbox, calls, *count, clock_now_ns());
     note(inbox);
 }
 
@@ -105,9 +105,9 @@ void inbox_try(struct inbox *inbox, struct call **calls, size_t room, size_t *co
     pthread_mutex_unlock(&inbox->lock);
 }
 
-void inbox_begin(struct inbox *inbox, struct call *const *calls, size_t count) {
+void inbox_begin(struct inbox *inbox, struct call *const *calls, size_t count, uint64_t now_ns) {
     pthread_mutex_lock(&inbox->lock);
-    run(inbox, calls, count);
+    run(inbox, calls, count, now_ns);
     for (size_t i = 0; i < INBOX_EARLY && inbox->early_next > 0; i++) {
         struct call *call = inbox->early[i] != 0 ? running(inbox, inbox->early[i]) : NULL;
         if (call != NULL) atomic_store(&call->cancelled, true);

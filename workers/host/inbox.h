@@ -46,7 +46,7 @@ void inbox_take(struct inbox *inbox, struct call **calls, size_t room, size_t *c
 /* The same without waiting. */
 void inbox_try(struct inbox *inbox, struct call **calls, size_t room, size_t *count, bool *stopped);
 /* Calls that came another way run from now on; marked at once if their cancel came earlier. */
-void inbox_begin(struct inbox *inbox, struct call *const *calls, size_t count);
+void inbox_begin(struct inbox *inbox, struct call *const *calls, size_t count, uint64_t now_ns);
 /* Marks what runs, if anything does. */
 void inbox_cancel_running(struct inbox *inbox);
 /* Nothing waits that could be taken, and nothing was stopped. */

@@ -27,14 +27,13 @@ static const struct poolgate_pair *view_pairs(struct call *call, const struct of
     return pairs;
 }
 
-static uint64_t time_left(uint64_t deadline_ns) {
+static uint64_t time_left(uint64_t deadline_ns, uint64_t now_ns) {
     if (deadline_ns == CLOCK_NEVER) return 0;
-    uint64_t now_ns = clock_now_ns();
     return deadline_ns > now_ns ? deadline_ns - now_ns : 1;
 }
 
 /* A call that points into the ring. */
-static struct call *call_of(const struct offer *offer) {
+static struct call *call_of(const struct offer *offer, uint64_t now_ns) {
     struct call *call =
         call_make(CALL_REQUEST, offer->id, offer->pairs * sizeof(struct poolgate_pair));
     if (call == NULL) return NULL;
@@ -43,7 +42,7 @@ static struct call *call_of(const struct offer *offer) {
     call->request.content_type = offer->texts[1];
     call->request.operation = offer->texts[2];
     call->request.traceparent = offer->texts[3];
-    call->request.timeout_ns = time_left(offer->deadline_ns);
+    call->request.timeout_ns = time_left(offer->deadline_ns, now_ns);
     call->request.body = offer->payload;
     call->request.body_bytes = offer->payload_bytes;
     call->request.metadata = view_pairs(call, offer);
@@ -64,8 +63,9 @@ static void take_from_ring(struct intake *intake, struct call **calls, size_t ro
     uint32_t more = 0;
     enum taken taken = taker_take(taker, &offer);
     if (taken == TAKEN_ONE) more = offer.batch_more;
+    uint64_t now_ns = taken == TAKEN_ONE ? clock_now_ns() : 0;
     while (taken == TAKEN_ONE) {
-        struct call *call = *count < room ? call_of(&offer) : NULL;
+        struct call *call = *count < room ? call_of(&offer, now_ns) : NULL;
         if (call == NULL) {
             abandon(intake, calls, count,
                     *count < room ? "no memory for a request of the ring"
@@ -76,7 +76,7 @@ static void take_from_ring(struct intake *intake, struct call **calls, size_t ro
         taken = taker_take_member(taker, &more, &offer);
     }
     if (taken == TAKEN_BROKEN) abandon(intake, calls, count, taker->why);
-    if (*count > 0) inbox_begin(intake->inbox, calls, *count);
+    if (*count > 0) inbox_begin(intake->inbox, calls, *count, now_ns);
 }
 
 void intake_next(struct intake *intake, struct call **calls, size_t room, size_t *count) {

@@ -42,7 +42,8 @@ static enum outcome make_body(struct request *request, struct gate *gate, const 
 enum outcome call_submit(struct call *call, const struct call_options *options) {
     /* As long as the identifiers that the front ends make. */
     char id[] = "018f0000-0000-7000-8000-0000000000000000";
-    write_number(id + sizeof id - 1 - CALL_BODY_BYTES, call->number);
+    write_number(call->body, call->number);
+    memcpy(id + sizeof id - 1 - CALL_BODY_BYTES, call->body, CALL_BODY_BYTES);
     const struct request_texts texts = {.request_id = id,
                                         .content_type = "application/octet-stream",
                                         .tenant = options->tenant,
@@ -50,11 +51,12 @@ enum outcome call_submit(struct call *call, const struct call_options *options) 
     struct request *request;
     enum outcome outcome = request_create(&request, &texts);
     if (outcome != OK) return outcome;
-    outcome = make_body(request, options->gate, id + sizeof id - 1 - CALL_BODY_BYTES);
+    outcome = make_body(request, options->gate, call->body);
     request->priority = options->priority;
     request->arrived_ns = options->arrived_ns;
     request->deadline_ns = options->deadline_ns;
     request->done = on_done;
+    request->home = call->home->home.wake != NULL ? &call->home->home : NULL;
     request->owner = call;
     call->request = NULL;
     call->answers = 0;
@@ -65,10 +67,8 @@ enum outcome call_submit(struct call *call, const struct call_options *options) 
 }
 
 static void look_at(const struct call *call) {
-    char expected[CALL_BODY_BYTES];
-    write_number(expected, call->number);
     struct body *body = call->request->reply.body;
-    if (body->bytes != sizeof expected || memcmp(body_data(body), expected, sizeof expected) != 0)
+    if (body->bytes != CALL_BODY_BYTES || memcmp(body_data(body), call->body, CALL_BODY_BYTES) != 0)
         invalid("request %" PRIu64 " got another's answer, of %zu bytes", call->number,
                 body->bytes);
 }

@@ -15,7 +15,8 @@ struct call {
     struct call *next; /* the mailbox's */
     struct mailbox *home;
     struct request *request;
-    uint64_t number;  /* its body is this number, so no two are alike */
+    uint64_t number; /* its body is this number, so no two are alike */
+    char body[CALL_BODY_BYTES];
     uint64_t id;      /* names it in gate_cancel */
     uint32_t answers; /* must end as 1 */
 };

@@ -8,13 +8,24 @@
 #include <time.h>
 #include <unistd.h>
 
+static void wake(struct mailbox *mailbox) {
+    if (atomic_load(&mailbox->asleep) == 0 || atomic_exchange(&mailbox->asleep, 0) == 0) return;
+    syscall(SYS_futex, &mailbox->asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static void wake_home(struct request_home *home) {
+    wake(LIST_ENTRY(home, struct mailbox, home));
+}
+
+void mailbox_gather(struct mailbox *mailbox) {
+    mailbox->home.wake = wake_home;
+}
+
 void mailbox_post(struct mailbox *mailbox, struct call *call) {
     struct call *top = atomic_load_explicit(&mailbox->top, memory_order_relaxed);
     do call->next = top;
     while (!atomic_compare_exchange_weak(&mailbox->top, &top, call));
-    if (top != NULL || atomic_load(&mailbox->asleep) == 0) return;
-    if (atomic_exchange(&mailbox->asleep, 0) == 1)
-        syscall(SYS_futex, &mailbox->asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    if (top == NULL && mailbox->home.wake == NULL) wake(mailbox);
 }
 
 static void sleep_until(struct mailbox *mailbox, uint64_t until_ns) {

@@ -68,6 +68,7 @@ static void *call_on(void *argument) {
 static void thread_start(struct caller_thread *own, struct crowd *crowd, uint32_t first,
                          uint32_t count) {
     *own = (struct caller_thread){.crowd = crowd, .count = count};
+    mailbox_gather(&own->mailbox);
     own->calls = calloc(count, sizeof *own->calls);
     if (own->calls == NULL) invalid("out of memory");
     for (uint32_t i = 0; i < count; i++)
@@ -91,10 +92,12 @@ static void crowd_start(struct crowd *crowd) {
 
 static void crowd_end(struct crowd *crowd) {
     atomic_store(&crowd->over, true);
-    for (uint32_t i = 0; i < crowd->plan->caller_threads; i++) {
+    for (uint32_t i = 0; i < crowd->plan->caller_threads; i++)
         pthread_join(crowd->threads[i].thread, NULL);
-        free(crowd->threads[i].calls);
-    }
+}
+
+static void crowd_free(struct crowd *crowd) {
+    for (uint32_t i = 0; i < crowd->plan->caller_threads; i++) free(crowd->threads[i].calls);
     free(crowd->threads);
     free(crowd->tenants);
 }
@@ -130,6 +133,7 @@ void measure_rate(const struct plan *plan) {
     cpu = cpu_seconds() - cpu;
     crowd_end(&crowd);
     subject_close(&subject);
+    crowd_free(&crowd);
 
     double rate = (double)seen / elapsed, cpu_us = seen > 0 ? cpu * 1e6 / (double)seen : 0;
     if (plan->json)
