@@ -2,7 +2,7 @@
  * asked for, so that what a flood needs is never there and what an honest client needs always is.
  *
  *   verdict        at once  a second  earned by                      why this much
- *   RAPID_RESET        500       400  1 a stream that was answered   a client that cancels 200 a second
+ *   RAPID_RESET        300       400  1 a stream that was answered   a client that cancels 200 a second
  *   MADE_RESET         200       100  -                              a stream that breaks the protocol
  *   HEADER_BLOCK     1 MiB     1 MiB  -                              of the bytes beyond 4 KiB of a block
  *   SETTINGS            32        16  an ACK: one of the server's    windows that are adapted
@@ -16,7 +16,7 @@
  *   UNKNOWN_FRAME      100        50  1 a stream                     extensions; GOAWAY
  *
  * Never more than so: a header block of 32 KiB and 8 CONTINUATIONs, 40 settings in a frame, 128 streams
- * at a time or what the server allows if that is more, 128 streams in all before its SETTINGS are
+ * at a time or what the server allows if that is more, 1,024 streams in all before its SETTINGS are
  * acknowledged. docs/edge.md has this table too. */
 #include "gateway/edge/h2_guard.h"
 
@@ -27,7 +27,7 @@
 
 #define DEFAULT_FRAME   16384
 #define DEFAULT_STREAMS 128
-#define UNACKED_STREAMS 128
+#define UNACKED_STREAMS 1024
 #define WARY            8
 #define BLOCK_BYTES     32768
 #define BLOCK_FREE      4096
@@ -60,7 +60,7 @@ struct rule {
     uint32_t at_once, a_second, most; /* most: what may be saved up by earning */
 };
 static const struct rule rules[H2_GUARD_COUNT] = {
-    [H2_GUARD_RAPID_RESET] = {500, 400, 500},
+    [H2_GUARD_RAPID_RESET] = {300, 400, 500},
     [H2_GUARD_MADE_RESET] = {200, 100, 200},
     [H2_GUARD_HEADER_BLOCK] = {1 << 20, 1 << 20, 1 << 20},
     [H2_GUARD_SETTINGS] = {32, 16, 32},
@@ -77,6 +77,7 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 void h2_guard_init(struct h2_guard *guard, bool wary, uint64_t now_ns) {
     *guard = (struct h2_guard){.max_frame = DEFAULT_FRAME, .max_streams = DEFAULT_STREAMS};
+    guard->unacked_streams = wary ? UNACKED_STREAMS / WARY : UNACKED_STREAMS;
     for (size_t i = 0; i < H2_GUARD_COUNT; i++)
         guard->budgets[i] = (struct h2_guard_budget){
             .left = wary ? rules[i].at_once / WARY : rules[i].at_once, .filled_ns = now_ns};
@@ -137,7 +138,7 @@ static bool close_stream(struct h2_guard *guard, uint32_t stream) {
 
 static enum h2_guard_verdict open_stream(struct h2_guard *guard, uint32_t stream) {
     if (guard->open >= guard->max_streams) return H2_GUARD_STREAMS;
-    if (!guard->acked && guard->opened >= UNACKED_STREAMS) return H2_GUARD_STREAMS;
+    if (!guard->acked && guard->opened >= guard->unacked_streams) return H2_GUARD_STREAMS;
     guard->last_stream = stream;
     guard->opened++;
     uint64_t *const word = stream_word(guard, stream);

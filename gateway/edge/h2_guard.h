@@ -49,6 +49,7 @@ struct h2_guard {
     uint32_t block_stream, block_bytes,
         block_frames;                   /* of the header block that is open; 0: none */
     uint32_t last_stream, opened, open; /* the client's streams */
+    uint32_t unacked_streams;           /* so many may be opened before it acknowledges */
     uint64_t open_streams[H2_GUARD_STREAM_BITS / 64]; /* by their number, modulo */
     uint32_t settings_unanswered, pings_unanswered;   /* the server's */
     uint32_t max_frame, max_streams;  /* the largest that the server has announced */
@@ -56,7 +57,7 @@ struct h2_guard {
     bool announces;                   /* the frame that it sends */
 };
 
-/* wary: an eighth of each budget at once; what comes with time and by work done is the same. */
+/* wary: an eighth of each budget at once, and of the streams before its acknowledgement; what comes with time and by work done is the same. */
 void h2_guard_init(struct h2_guard *guard, bool wary, uint64_t now_ns);
 /* How many of the leading bytes may pass on to the other side: all of them, or up to the frame that breaks the
  * rules, which does not pass. */

@@ -50,7 +50,7 @@ class Trace:
 
     def __enter__(self):
         self.modes = self.blocking_descriptors()
-        self.process = subprocess.Popen(["strace", "-f", "-Y", "-y", "-T", "-s", "0", "-o", self.file, "-p",
+        self.process = subprocess.Popen(["strace", "-f", "-Y", "-y", "-T", "-s", "2", "-o", self.file, "-p",
                                          str(self.gateway.pid)], stderr=subprocess.PIPE, text=True)
         tracer = f"/proc/{self.gateway.pid}/task"
         eventually(lambda: self.process.poll() is not None or all(
@@ -133,6 +133,9 @@ class Trace:
         number = call.result.isdigit() and int(call.result)
         if call.what in ("accept4", "socket", "eventfd2", "epoll_create1", "timerfd_create", "pidfd_open"):
             modes[number] = "NONBLOCK" not in call.arguments
+        elif call.what == "socketpair":  # [3<...>, 4<...>]
+            for descriptor in re.findall(r"[\[ ](\d+)<", call.arguments[call.arguments.find("["):]):
+                modes[int(descriptor)] = "NONBLOCK" not in call.arguments
         elif call.what in ("memfd_create", "openat"):
             modes[number] = True
         elif call.what == "fcntl":
