@@ -10,6 +10,7 @@
 
 /* A buried body up to this size is named by its digest: half a millisecond of the loop. */
 #define DIGEST_BYTES ((size_t)4 * 1024 * 1024)
+#define KICK_BYTES   192 /* of what is said of a kick */
 
 /* --- in ------------------------------------------------------------------------------------------------ */
 
@@ -130,7 +131,7 @@ enum outcome burial_delete(struct orchestrator *orchestrator, const struct burie
     struct pool *pool;
     struct quarantined *entry = find_buried(orchestrator, order, &pool);
     if (entry == NULL) return NO_SUCH_REQUEST;
-    tell_of(pool, entry->copy, "buried", "deleted", NULL, now_ns);
+    tell_of(pool, entry->copy, "buried", "deleted", order->why, now_ns);
     quarantine_remove(&pool->quarantine, entry);
     return OK;
 }
@@ -216,7 +217,10 @@ enum outcome burial_kick(struct orchestrator *orchestrator, const struct buried_
         return MEMORY_EXHAUSTED;
     }
     entry->kicked = request->id;
-    tell_of(pool, request, "buried", "kicked", entry->copy->request_id, now_ns);
+    char why[KICK_BYTES];
+    snprintf(why, sizeof why, "again %s%s%s", entry->copy->request_id,
+             order->why != NULL ? ", " : "", order->why != NULL ? order->why : "");
+    tell_of(pool, request, "buried", "kicked", why, now_ns);
     work_submit(pool, request, now_ns);
     return OK;
 }

@@ -37,6 +37,7 @@ struct buried_order {
     uint64_t number;
     const char *for_tenant; /* NULL: whosever it is */
     const char *request_id; /* of a kick: the fresh request's */
+    const char *why;        /* who asks, for the event; may be NULL */
     uint64_t id;            /* the same as a number, by the gate */
 };
 

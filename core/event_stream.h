@@ -23,7 +23,7 @@
     X(BREAKER, "breaker")       /* from, to, why */                                                \
     X(PRESSURE, "pressure")     /* memory: from, to, number: bytes used */                         \
     X(SCALE, "scale")           /* why, number: workers wanted */                                  \
-    X(POOL, "pool")             /* the wish: from, to */                                           \
+    X(POOL, "pool")             /* the wish: from, to; why: who asked */                           \
     X(QUARANTINE, "quarantine") /* request, from, to: buried, kicked, deleted, an outcome; why */  \
     X(ALARM, "alarm")           /* something that must not be: why */                              \
     X(REQUEST_STARTED, "request_started")     /* request, slot */                                  \

@@ -243,23 +243,15 @@ void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_caus
     assert(outcome != QUEUE_FULL); /* the channel has room for every cancel of a live request */
 }
 
-enum outcome gate_wish(struct gate *gate, uint32_t pool, enum wish wish) {
-    return reactor_order(gate->reactor,
-                         &(struct event){.kind = EVENT_WISH, .pool = pool, .wish = wish});
-}
-
-enum outcome gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max) {
-    return reactor_order(gate->reactor, &(struct event){.kind = EVENT_SCALE,
-                                                        .pool = pool,
-                                                        .slots_min = slots_min,
-                                                        .slots_max = slots_max});
-}
-
 /* --- questions ---------------------------------------------------------------------------------------------- */
 
 static enum outcome ask(struct gate *gate, struct question *question, enum question_kind kind) {
     question->kind = kind;
     return reactor_ask(gate->reactor, question);
+}
+
+enum outcome gate_order(struct gate *gate, struct pool_order *order) {
+    return reactor_order(gate->reactor, order);
 }
 
 enum outcome gate_look(struct gate *gate, struct look *look) {

@@ -10,6 +10,7 @@
 #include "core/buried.h"
 #include "core/event_stream.h"
 #include "core/policy/pool_options.h"
+#include "core/pool_order.h"
 #include "core/question.h"
 #include "core/snapshot.h"
 
@@ -83,15 +84,9 @@ enum outcome gate_submit(struct gate *gate, struct request *request, uint64_t *i
  * once per submitted request: the channel keeps room for that many. */
 void gate_cancel(struct gate *gate, uint32_t pool, uint64_t id, enum cancel_cause cause);
 
-/* What the administrator wants of a pool: run, pause (queue, do not run), drain (refuse new, finish, stop),
- * unload (the same, but there are no workers until it runs again). And between how many slots it may
- * move: max is bounded by the configuration's, min by max. Both are heard soon; QUEUE_FULL, SHUTTING_DOWN:
- * they are not. */
-enum outcome gate_wish(struct gate *gate, uint32_t pool, enum wish wish);
-enum outcome gate_scale(struct gate *gate, uint32_t pool, uint32_t slots_min, uint32_t slots_max);
-
-/* Questions (question.h, buried.h): on OK `answered` will be called once, on the pool loop, perhaps before this
+/* Questions (question.h, buried.h, pool_order.h): on OK `answered` will be called once, on the pool loop, perhaps before this
  * returns. QUEUE_FULL (QUESTIONS_MOST are under way) and SHUTTING_DOWN: it never will. */
+enum outcome gate_order(struct gate *gate, struct pool_order *order);
 enum outcome gate_look(struct gate *gate, struct look *look);
 /* Stops it, as if its client had asked: what it finds is what it leaves behind. */
 enum outcome gate_stop(struct gate *gate, struct look *look);

@@ -5,6 +5,7 @@
 #include "core/desk.h"
 #include "core/dispatch.h"
 #include "core/life.h"
+#include "core/pool_order.h"
 #include "core/room.h"
 #include "core/sizing.h"
 #include "core/work.h"
@@ -126,21 +127,35 @@ static uint32_t next_random(struct orchestrator *orchestrator) {
 
 /* --- handlers: they mark ---------------------------------------------------------------------------- */
 
-static void on_wish(struct pool *pool, enum wish wish, uint64_t now_ns) {
-    if (pool->wish == wish || (pool->leaving && wish == WISH_PAUSE)) return;
+/* What somebody asked for is told also where it changes nothing. */
+static void on_wish(struct pool *pool, enum wish wish, const char *why, uint64_t now_ns) {
+    bool stays = pool->wish == wish || (pool->leaving && wish == WISH_PAUSE);
+    if (stays && why == NULL) return;
     pool_tell(pool,
-              &(struct pool_news){
-                  .kind = HAPPENING_POOL, .from = wish_name(pool->wish), .to = wish_name(wish)},
+              &(struct pool_news){.kind = HAPPENING_POOL,
+                                  .from = wish_name(pool->wish),
+                                  .to = wish_name(stays ? pool->wish : wish),
+                                  .why = why},
               now_ns);
+    if (stays) return;
     pool->wish = wish;
     pool->scale_ns = 0;
 }
 
-static void on_scale(struct pool *pool, uint32_t min, uint32_t max) {
+static void on_scale(struct pool *pool, const struct event *event, uint64_t now_ns) {
     uint32_t most = pool->options->slots_max;
+    uint32_t max = event->slots_max == POOL_KEEP ? pool->slots_max : event->slots_max;
+    uint32_t min = event->slots_min == POOL_KEEP ? pool->slots_min : event->slots_min;
     pool->slots_max = max < 1 ? 1 : max > most ? most : max;
     pool->slots_min = min > pool->slots_max ? pool->slots_max : min;
     pool->scale_ns = 0;
+    if (event->why == NULL) return;
+    pool_tell(pool,
+              &(struct pool_news){.kind = HAPPENING_POOL,
+                                  .from = wish_name(pool->wish),
+                                  .to = wish_name(pool->wish),
+                                  .why = event->why},
+              now_ns);
 }
 
 static void on_memory(struct orchestrator *orchestrator, const struct memory_reading *memory) {
@@ -154,7 +169,7 @@ static void on_drain(struct orchestrator *orchestrator, uint64_t until_ns, uint6
     if (until_ns < orchestrator->drain_until_ns) orchestrator->drain_until_ns = until_ns;
     for (size_t i = 0; i < orchestrator->pools_count; i++) {
         struct pool *pool = orchestrator->pools[i];
-        if (pool != NULL && pool->wish == WISH_PAUSE) on_wish(pool, WISH_RUN, now_ns);
+        if (pool != NULL && pool->wish == WISH_PAUSE) on_wish(pool, WISH_RUN, NULL, now_ns);
     }
 }
 
@@ -178,9 +193,9 @@ void orchestrator_handle(struct orchestrator *orchestrator, const struct event *
     case EVENT_MEMORY: on_memory(orchestrator, event->memory); return;
     case EVENT_WISH:
         if (!(orchestrator->draining && event->wish == WISH_PAUSE))
-            on_wish(pool, event->wish, now_ns);
+            on_wish(pool, event->wish, event->why, now_ns);
         return;
-    case EVENT_SCALE: on_scale(pool, event->slots_min, event->slots_max); return;
+    case EVENT_SCALE: on_scale(pool, event, now_ns); return;
     case EVENT_DRAIN: on_drain(orchestrator, event->until_ns, now_ns); return;
     case EVENT_QUESTION: desk_answer(orchestrator, event->question, now_ns); return;
     }

@@ -14,8 +14,8 @@ enum event_kind {
     EVENT_CANCEL,  /* pool, id, cause */
     EVENT_WORKER,  /* pool, slot, worker */
     EVENT_MEMORY,  /* memory */
-    EVENT_WISH,    /* pool, wish */
-    EVENT_SCALE,   /* pool, slots_min, slots_max */
+    EVENT_WISH,    /* pool, wish, why */
+    EVENT_SCALE,   /* pool, slots_min, slots_max (POOL_KEEP: as it is), why */
     EVENT_DRAIN,   /* until_ns */
     EVENT_QUESTION /* question */
 };
@@ -35,6 +35,7 @@ struct event {
     const struct transport_event *worker;
     enum wish wish;
     uint32_t slots_min, slots_max;
+    const char *why; /* of what an administrator asks for; NULL: nobody asked */
     const struct memory_reading *memory;
     uint64_t until_ns;
     struct question *question;

@@ -5,6 +5,7 @@
 #include "core/base/lag.h"
 #include "core/crew.h"
 #include "core/event_log.h"
+#include "core/pool_order.h"
 #include "core/watchdog.h"
 
 #include <assert.h>
@@ -23,8 +24,7 @@
 enum reactor_message {
     MESSAGE_SUBMIT,
     MESSAGE_CANCEL,   /* number: pool and cause, id */
-    MESSAGE_WISH,     /* number: pool, id: the wish */
-    MESSAGE_SCALE,    /* number: pool, id: min and max, 32 bits each */
+    MESSAGE_ORDER,    /* pointer: the order */
     MESSAGE_QUESTION, /* pointer: the question */
     MESSAGE_DRAIN,
     MESSAGE_RELOAD, /* pointer: the order */
@@ -50,7 +50,8 @@ struct reactor {
     struct crew crew;
     struct gate_options options;
     uint64_t seed;
-    _Atomic uint32_t asides;     /* questions, wishes and scales in the channel */
+    _Atomic uint32_t asides;     /* questions and orders in the channel */
+    struct pool_order *orders;   /* carried out, to be answered once that can be seen */
     struct reload_order *reload; /* to be done before the loop sleeps */
     enum outcome reload_outcome;
     struct spawn_job weighing; /* owner NULL: none is under way */
@@ -132,7 +133,33 @@ static void begin_close(struct reactor *reactor);
 
 /* What is no request's own: so many of them have room, whatever the requests take. */
 static bool is_aside(uint32_t kind) {
-    return kind == MESSAGE_WISH || kind == MESSAGE_SCALE || kind == MESSAGE_QUESTION;
+    return kind == MESSAGE_ORDER || kind == MESSAGE_QUESTION;
+}
+
+static void take_order(struct reactor *reactor, struct pool_order *order) {
+    const struct pool *pool = reactor->orchestrator.pools[order->pool];
+    handle(reactor, &(struct event){.kind = order->act == POOL_WISH ? EVENT_WISH : EVENT_SCALE,
+                                    .pool = order->pool,
+                                    .wish = order->wish,
+                                    .slots_min = order->slots_min,
+                                    .slots_max = order->slots_max,
+                                    .why = order->why});
+    order->question.outcome = OK;
+    order->question.retry_after_ns = 0;
+    order->wish = pool->wish;
+    order->slots_min = pool->slots_min;
+    order->slots_max = pool->slots_max;
+    order->next = reactor->orders;
+    reactor->orders = order;
+    reactor->published_ns = 0; /* who is told that it is done shall also see it */
+}
+
+static void answer_orders(struct reactor *reactor) {
+    while (reactor->orders != NULL) {
+        struct pool_order *order = reactor->orders;
+        reactor->orders = order->next;
+        order->question.answered(&order->question);
+    }
 }
 
 static void on_messages(void *owner, const struct message *batch, size_t count) {
@@ -153,17 +180,7 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
                                             .id = message->id,
                                             .cause = (enum cancel_cause)(message->number & 1)});
             break;
-        case MESSAGE_WISH:
-            handle(reactor, &(struct event){.kind = EVENT_WISH,
-                                            .pool = message->number,
-                                            .wish = (enum wish)message->id});
-            break;
-        case MESSAGE_SCALE:
-            handle(reactor, &(struct event){.kind = EVENT_SCALE,
-                                            .pool = message->number,
-                                            .slots_min = (uint32_t)(message->id >> 32),
-                                            .slots_max = (uint32_t)message->id});
-            break;
+        case MESSAGE_ORDER: take_order(reactor, message->pointer); break;
         case MESSAGE_QUESTION:
             handle(reactor, &(struct event){.kind = EVENT_QUESTION, .question = message->pointer});
             break;
@@ -296,6 +313,7 @@ static void on_before_sleep(uv_prepare_t *prepare) {
     let_go(reactor);
     uint64_t publish_ns = publish(reactor, now_ns);
     if (reactor->reload != NULL) conclude_reload(reactor);
+    answer_orders(reactor);
     arm(reactor, publish_ns < next_ns ? publish_ns : next_ns, now_ns);
     if (orchestrator_drained(&reactor->orchestrator) && !reactor->drained_called) {
         reactor->drained_called = true;
@@ -319,6 +337,7 @@ static void on_after_sleep(uv_check_t *check) {
 
 static void begin_close(struct reactor *reactor) {
     reactor->closing = true;
+    answer_orders(reactor);
     for (size_t i = 0; i < reactor->orchestrator.pools_count; i++)
         if (reactor->orchestrator.pools[i] != NULL)
             crew_dismiss(&reactor->crew, reactor->orchestrator.pools[i]);
@@ -439,12 +458,8 @@ static enum outcome send_aside(struct reactor *reactor, struct message message) 
     return outcome;
 }
 
-enum outcome reactor_order(struct reactor *reactor, const struct event *event) {
-    bool wish = event->kind == EVENT_WISH;
-    uint64_t range = (uint64_t)event->slots_min << 32 | event->slots_max;
-    return send_aside(reactor, (struct message){.kind = wish ? MESSAGE_WISH : MESSAGE_SCALE,
-                                                .number = event->pool,
-                                                .id = wish ? (uint64_t)event->wish : range});
+enum outcome reactor_order(struct reactor *reactor, struct pool_order *order) {
+    return send_aside(reactor, (struct message){.kind = MESSAGE_ORDER, .pointer = order});
 }
 
 enum outcome reactor_ask(struct reactor *reactor, struct question *question) {

@@ -18,8 +18,8 @@ enum outcome reactor_open(struct reactor **out, const struct gate_options *optio
 enum outcome reactor_submit(struct reactor *reactor, struct request *request);
 enum outcome reactor_cancel(struct reactor *reactor, uint32_t pool, uint64_t id,
                             enum cancel_cause cause);
-/* An administrator's event, EVENT_WISH or EVENT_SCALE; a question. QUEUE_FULL: too many are under way. */
-enum outcome reactor_order(struct reactor *reactor, const struct event *event);
+/* QUEUE_FULL: too many are under way. */
+enum outcome reactor_order(struct reactor *reactor, struct pool_order *order);
 enum outcome reactor_ask(struct reactor *reactor, struct question *question);
 /* drained is called once on the loop, when nothing is live and no worker is left. */
 void reactor_drain(struct reactor *reactor, uint64_t until_ns, gate_drained_fn *drained,

@@ -4,7 +4,7 @@
 
 static void keep(char out[64], const char *text) {
     size_t bytes = text == NULL ? 0 : strnlen(text, 63);
-    memcpy(out, text, bytes);
+    if (bytes > 0) memcpy(out, text, bytes);
     out[bytes] = '\0';
 }
 

@@ -9,6 +9,7 @@
 #include "gateway/edge/edge.h"
 #include "gateway/grpc/server.h"
 #include "gateway/http/server.h"
+#include "gateway/live_requests.h"
 #include "gateway/memory_limit.h"
 #include "gateway/process/activation.h"
 #include "gateway/process/hardening.h"
@@ -59,6 +60,7 @@ struct gateway {
     struct gate *gate;
     struct access *access;
     struct metrics *metrics;
+    struct live_requests live;
     struct certificates *certificates;
     struct observer observer;
     struct http_server *http;
@@ -146,6 +148,7 @@ static bool open_http(struct gateway *gateway) {
         .config = config,
         .tls = certificates_of(gateway->certificates, FRONTEND_HTTP),
         .access = gateway->access,
+        .live = &gateway->live,
         .inherited_fd = gateway->ports.fds[ACTIVATION_HTTP],
         .inherited_admin_fd = gateway->ports.fds[ACTIVATION_ADMIN],
     };
@@ -162,6 +165,7 @@ static bool open_grpc(struct gateway *gateway) {
         .config = config,
         .tls = certificates_of(gateway->certificates, FRONTEND_GRPC),
         .access = gateway->access,
+        .live = &gateway->live,
         .inherited_fd = gateway->ports.fds[ACTIVATION_GRPC],
     };
     enum outcome outcome = rpc_server_open(&gateway->rpc, &options);
@@ -191,9 +195,11 @@ static bool open_access(struct gateway *gateway) {
 }
 
 static bool open_all(struct gateway *gateway) {
+    size_t expected = (size_t)gateway->configuration.config->http.max_connections;
     if (!open_observer(gateway)) return false;
-    if (!open_access(gateway) || !open_certificates(gateway)) return false;
-    if (!find_workers(gateway) || !open_gate(gateway)) return false;
+    if (!open_certificates(gateway)) return false;
+    if (!find_workers(gateway) || live_requests_open(&gateway->live, expected) != OK) return false;
+    if (!open_gate(gateway)) return false;
     bool http = open_http(gateway);
     if (http && open_grpc(gateway)) {
         enum outcome outcome =
@@ -332,6 +338,7 @@ int command_serve(int argc, char **argv) {
     }
     certificates_close(gateway.certificates);
     metrics_close(gateway.metrics);
+    if (gateway.live.watched != NULL) live_requests_close(&gateway.live);
     access_close(gateway.access);
     reconfigure_close(gateway.reconfigure);
     free(gateway.pools);

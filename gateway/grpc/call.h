@@ -55,6 +55,7 @@ struct call {
     uint64_t expires_ns; /* when the pool gives it up */
     struct request *answer;
     struct call *next_answered;
+    struct tracked *tracked; /* of a question about a request; NULL: it asks nothing */
 };
 
 /* Makes as many calls of methods[method] wait for clients as there should be. */

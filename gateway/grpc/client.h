@@ -14,7 +14,7 @@
 struct rpc_client {
     const char *address;                     /* HOST:PORT; https://HOST:PORT: over TLS */
     const char *tls_ca, *tls_cert, *tls_key; /* PEM files; NULL: whom the machine trusts; none */
-    const char *key;                             /* shown as `authorization: Bearer`; NULL: none */
+    const char *key;                         /* shown as `authorization: Bearer`; NULL: none */
     const char *pool, *content_type, *operation; /* NULL: not given */
     unsigned priority;                           /* of the protocol's enumeration; 0: not given */
     uint64_t timeout_ms;                         /* 0: none, the pool's own counts */

@@ -117,7 +117,10 @@ static enum outcome submit(struct call *call, const struct invoke_request *asked
         call->message = NULL;
         outcome = gate_submit(gate, request, &call->request_id, &refused->retry_after_ns);
     }
-    if (outcome != OK) request_free(request);
+    if (outcome != OK)
+        request_free(request);
+    else
+        live_request_submitted(&call->live, call->request_id);
     return outcome;
 }
 

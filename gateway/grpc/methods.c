@@ -3,6 +3,7 @@
 #include "gateway/grpc/health.h"
 #include "gateway/grpc/invocation.h"
 #include "gateway/grpc/pools.h"
+#include "gateway/grpc/tracking.h"
 
 static void begin_other(struct call *call) {
     call_refuse(call,
@@ -17,6 +18,10 @@ const struct method methods[METHODS] = {
                            NULL, NULL},
     [METHOD_GET_POOL] = {"/poolgate.v1.Gateway/GetPool", 4, ACCESS_READ, false, pools_get, NULL,
                          NULL},
+    [METHOD_GET_REQUEST] = {"/poolgate.v1.Gateway/GetRequest", 4, ACCESS_OWN, false, tracking_look,
+                            tracking_answered, NULL},
+    [METHOD_CANCEL_REQUEST] = {"/poolgate.v1.Gateway/CancelRequest", 4, ACCESS_OWN, false,
+                               tracking_cancel, tracking_answered, NULL},
     [METHOD_HEALTH_CHECK] = {"/grpc.health.v1.Health/Check", 8, ACCESS_OPEN, true, health_check,
                              NULL, NULL},
     [METHOD_OTHER] = {NULL, 8, ACCESS_ANY, false, begin_other, NULL, NULL},

@@ -6,24 +6,18 @@
 #include <string.h>
 #include <time.h>
 
-#define EXPECTED_CALLS 1024
-
-enum outcome open_calls_open(struct open_calls *calls) {
-    *calls = (struct open_calls){.created = 0};
-    enum outcome outcome = live_requests_open(&calls->live, EXPECTED_CALLS);
-    if (outcome != OK) return outcome;
+void open_calls_open(struct open_calls *calls, struct live_requests *live) {
+    *calls = (struct open_calls){.live = live};
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&calls->changed, &attributes);
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&calls->lock, NULL);
-    return OK;
 }
 
 void open_calls_close(struct open_calls *calls) {
     assert(calls->created == calls->released);
-    live_requests_close(&calls->live);
     pthread_cond_destroy(&calls->changed);
     pthread_mutex_destroy(&calls->lock);
 }
@@ -40,16 +34,16 @@ void open_calls_name(struct open_calls *calls, struct live_request *entry, const
     bool usable = request_id_usable(wanted, bytes);
     if (usable) memcpy(id, wanted, bytes + 1);
     pthread_mutex_lock(&calls->lock);
-    if (!usable || !live_requests_add(&calls->live, entry, id)) {
+    if (!usable || !live_requests_add(calls->live, entry, id)) {
         do request_id_fresh(&calls->ids, id);
-        while (!live_requests_add(&calls->live, entry, id));
+        while (!live_requests_add(calls->live, entry, id));
     }
     pthread_mutex_unlock(&calls->lock);
 }
 
 void open_calls_leave(struct open_calls *calls, struct live_request *entry) {
     pthread_mutex_lock(&calls->lock);
-    if (entry->id != NULL) live_requests_remove(&calls->live, entry);
+    if (entry->id != NULL) live_requests_remove(calls->live, entry);
     calls->released++;
     if (calls->created == calls->released) pthread_cond_broadcast(&calls->changed);
     pthread_mutex_unlock(&calls->lock);

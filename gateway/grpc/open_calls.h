@@ -1,7 +1,7 @@
 /* open_calls - the calls that clients have open: how many, and by which ids, so that no two share one.
  * thread: any, except that open and close are main's.
- * owns:   its table; the entries stay the caller's and stay put while they are named.
- * fails:  open_calls_open: MEMORY_EXHAUSTED. */
+ * owns:   nothing: the table is shared, the entries stay the caller's and stay put while they are named.
+ * fails:  never. */
 #ifndef GATEWAY_GRPC_OPEN_CALLS_H
 #define GATEWAY_GRPC_OPEN_CALLS_H
 
@@ -14,14 +14,14 @@
 
 struct open_calls {
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* on CLOCK_MONOTONIC */
-    struct live_requests live;
+    pthread_cond_t changed;     /* on CLOCK_MONOTONIC */
+    struct live_requests *live; /* of both doors */
     struct request_ids ids;
     uint64_t created, released;
     bool server_down;
 };
 
-enum outcome open_calls_open(struct open_calls *calls);
+void open_calls_open(struct open_calls *calls, struct live_requests *live);
 void open_calls_close(struct open_calls *calls); /* asserts that every call was released */
 
 void open_calls_enter(struct open_calls *calls);

@@ -8,6 +8,7 @@
 #include "core/gate.h"
 #include "gateway/config/config.h"
 #include "gateway/keys/access.h"
+#include "gateway/live_requests.h"
 #include "gateway/observer.h"
 
 /* The library has taken the names grpc_server and grpc_server_*. */
@@ -20,7 +21,8 @@ struct rpc_server_options {
     const struct config *config;
     struct tls *tls;       /* NULL: plain */
     struct access *access; /* NULL: everybody may do everything but administer */
-    int inherited_fd;      /* edge_options.inherited_fd */
+    struct live_requests *live;
+    int inherited_fd; /* edge_options.inherited_fd */
 };
 
 enum outcome rpc_server_open(struct rpc_server **out, const struct rpc_server_options *options);

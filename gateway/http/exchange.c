@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "gateway/http/exchange_record.h"
 #include "gateway/http/forwarded.h"
+#include "gateway/http/inquiry.h"
 #include "gateway/http/origin.h"
 #include "gateway/http/path.h"
 #include "gateway/http/reply.h"
@@ -38,10 +39,10 @@ static void choose_id(struct exchange *exchange) {
     struct front *front = exchange->front;
     const char *id = exchange->headers.request_id;
     if (id != NULL && request_id_usable(id, strlen(id)) &&
-        live_requests_add(&front->live, &exchange->live, id))
+        live_requests_add(front->live, &exchange->live, id))
         return;
     do request_id_fresh(&front->ids, exchange->id);
-    while (!live_requests_add(&front->live, &exchange->live, exchange->id));
+    while (!live_requests_add(front->live, &exchange->live, exchange->id));
 }
 
 static void find_handler(struct exchange *exchange) {
@@ -204,6 +205,20 @@ enum MHD_Result exchange_continue(struct exchange *exchange) {
     return reply_refusal(exchange);
 }
 
+void exchange_suspend(struct exchange *exchange) {
+    exchange->phase = EXCHANGE_WAITING;
+    exchange->front->reading--;
+    exchange->front->waiting++;
+    MHD_suspend_connection(exchange->connection);
+}
+
+void exchange_resume(struct exchange *exchange) {
+    assert(exchange->phase == EXCHANGE_WAITING);
+    exchange->phase = EXCHANGE_ANSWERED;
+    exchange->front->waiting--;
+    MHD_resume_connection(exchange->connection);
+}
+
 enum outcome exchange_outcome(const struct exchange *exchange) {
     if (exchange->refusal.outcome != OK) return exchange->refusal.outcome;
     return exchange->phase == EXCHANGE_REPLIED ? exchange->course.outcome : CANCELLED;
@@ -215,10 +230,11 @@ void exchange_end(struct exchange *exchange) {
     if (exchange->handler != NULL && exchange->handler->end != NULL)
         exchange->handler->end(exchange);
     exchange_record_ended(exchange);
+    inquiry_end(exchange);
     struct front *front = exchange->front;
     struct edge_client *client = exchange->client;
     struct edge *edge = exchange_port(exchange)->edge;
-    live_requests_remove(&front->live, &exchange->live);
+    live_requests_remove(front->live, &exchange->live);
     client->owner = NULL;
     front->exchanges--;
     if (exchange->phase == EXCHANGE_READING) front->reading--;

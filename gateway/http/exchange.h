@@ -12,8 +12,8 @@
 
 enum exchange_phase {
     EXCHANGE_READING,  /* its body comes in */
-    EXCHANGE_WAITING,  /* suspended: the pool has the request */
-    EXCHANGE_ANSWERED, /* resumed: the pool's answer is here */
+    EXCHANGE_WAITING,  /* suspended: the pool has the request or the question */
+    EXCHANGE_ANSWERED, /* resumed: the answer is here */
     EXCHANGE_REPLIED   /* a reply is queued */
 };
 
@@ -52,6 +52,8 @@ struct exchange {
     struct live_request live; /* live.id is the request's id */
     char id[REQUEST_ID_FRESH_BYTES];
     struct invoke invoke;
+    struct watch *watch;     /* of a stream of events; NULL: it is none */
+    struct inquiry *inquiry; /* what it asks the pool loop; NULL: nothing */
 };
 
 /* The first call of the handler, with the headers. */
@@ -64,6 +66,9 @@ enum MHD_Result exchange_continue(struct exchange *exchange);
 /* The reply is out, or the connection is lost. */
 void exchange_end(struct exchange *exchange);
 
+/* What it waits for is on its way to the loop, which only posts to the channel; that is here. */
+void exchange_suspend(struct exchange *exchange);
+void exchange_resume(struct exchange *exchange);
 /* How it ended, once it has. */
 enum outcome exchange_outcome(const struct exchange *exchange);
 

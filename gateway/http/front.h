@@ -10,6 +10,7 @@
 #include "gateway/config/config.h"
 #include "gateway/edge/edge.h"
 #include "gateway/http/routes.h"
+#include "gateway/http/watch.h"
 #include "gateway/live_requests.h"
 #include "gateway/observer.h"
 #include "gateway/probes.h"
@@ -18,7 +19,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-enum front_message { FRONT_ANSWERED, FRONT_STOP };
+enum front_message { FRONT_ANSWERED, FRONT_TOLD, FRONT_HAPPENED, FRONT_STOP };
 
 struct front;
 
@@ -42,7 +43,8 @@ struct front {
     struct front_port http, admin; /* admin.edge NULL: there is no admin.listen */
     struct channel *channel;       /* the pool's answers, one place per connection */
     struct request_home home;      /* wakes its reader */
-    struct live_requests live;
+    struct watches watches;
+    struct live_requests *live; /* of both doors */
     struct request_ids ids;
     struct readiness readiness;
     struct body_account *accounts; /* of the pool with each number */

@@ -22,7 +22,11 @@ struct handler {
 
 extern const struct handler handler_invoke;
 extern const struct handler handler_pools, handler_pool, handler_slots;
+extern const struct handler handler_load, handler_unload, handler_drain, handler_pause,
+    handler_resume, handler_scale;
+extern const struct handler handler_quarantine, handler_kick, handler_delete;
+extern const struct handler handler_request, handler_cancel;
 extern const struct handler handler_livez, handler_readyz, handler_startupz, handler_healthz;
-extern const struct handler handler_metrics, handler_openapi;
+extern const struct handler handler_metrics, handler_openapi, handler_events;
 
 #endif

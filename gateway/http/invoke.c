@@ -192,10 +192,8 @@ static enum outcome submit(struct exchange *exchange) {
         request_free(request);
         return outcome;
     }
-    exchange->phase = EXCHANGE_WAITING;
-    exchange->front->reading--;
-    exchange->front->waiting++;
-    MHD_suspend_connection(exchange->connection);
+    live_request_submitted(&exchange->live, invoke->id);
+    exchange_suspend(exchange);
     return OK;
 }
 
@@ -208,17 +206,15 @@ static enum MHD_Result on_complete(struct exchange *exchange) {
 
 void invoke_answered(struct request *request) {
     struct exchange *exchange = request->owner;
-    assert(exchange->phase == EXCHANGE_WAITING);
-    exchange->phase = EXCHANGE_ANSWERED;
-    exchange->front->waiting--;
     exchange->invoke.request = request;
     request_course_answered(&exchange->course, request);
-    MHD_resume_connection(exchange->connection);
+    exchange_resume(exchange);
 }
 
 void invoke_left(struct exchange *exchange) {
     struct invoke *invoke = &exchange->invoke;
-    if (exchange->phase != EXCHANGE_WAITING || invoke->cancelled || !exchange_abandoned(exchange))
+    if (exchange->phase != EXCHANGE_WAITING || exchange->inquiry != NULL || invoke->cancelled ||
+        !exchange_abandoned(exchange))
         return;
     invoke->cancelled = true;
     gate_cancel(exchange->front->gate, invoke->pool, invoke->id, CANCEL_CLIENT_GONE);

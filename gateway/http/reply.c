@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,12 @@ enum MHD_Result reply_text(struct exchange *exchange, unsigned status, const cha
         if (status == 503) MHD_add_response_header(response, "Retry-After", "1");
     }
     return reply_queue(exchange, status, response);
+}
+
+enum MHD_Result reply_json(struct exchange *exchange, unsigned status, json_t *json) {
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(10));
+    json_decref(json);
+    return reply_text(exchange, status, "application/json", text, text == NULL ? 0 : strlen(text));
 }
 
 struct MHD_Response *reply_make_problem(struct exchange *exchange, const struct refusal *refusal) {

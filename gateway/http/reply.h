@@ -10,6 +10,8 @@
 /* text is from malloc. With 503 the reply asks to come back in a second. */
 enum MHD_Result reply_text(struct exchange *exchange, unsigned status, const char *content_type,
                            char *text, size_t bytes);
+struct json_t;
+enum MHD_Result reply_json(struct exchange *exchange, unsigned status, struct json_t *json);
 enum MHD_Result reply_problem(struct exchange *exchange, const struct refusal *refusal);
 enum MHD_Result reply_options(struct exchange *exchange); /* 204 with Allow */
 /* The reply has a body of so many bytes; of HEAD none of them is sent. */

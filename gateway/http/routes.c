@@ -11,6 +11,18 @@ const struct route routes[] = {
     {"GET", "/v1/pools", &handler_pools, ACCESS_READ, ROUTE_AT_BOTH},
     {"GET", "/v1/pools/{pool}", &handler_pool, ACCESS_READ, ROUTE_AT_BOTH},
     {"GET", "/v1/pools/{pool}/slots", &handler_slots, ACCESS_READ, ROUTE_AT_BOTH},
+    {"POST", "/v1/pools/{pool}/load", &handler_load, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"POST", "/v1/pools/{pool}/unload", &handler_unload, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"POST", "/v1/pools/{pool}/drain", &handler_drain, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"POST", "/v1/pools/{pool}/pause", &handler_pause, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"POST", "/v1/pools/{pool}/resume", &handler_resume, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"POST", "/v1/pools/{pool}/scale", &handler_scale, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"GET", "/v1/quarantine", &handler_quarantine, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"POST", "/v1/quarantine/{id}/kick", &handler_kick, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"DELETE", "/v1/quarantine/{id}", &handler_delete, ACCESS_ADMIN, ROUTE_AT_ADMIN},
+    {"GET", "/v1/requests/{id}", &handler_request, ACCESS_OWN, ROUTE_AT_HTTP},
+    {"DELETE", "/v1/requests/{id}", &handler_cancel, ACCESS_OWN, ROUTE_AT_HTTP},
+    {"GET", "/v1/events", &handler_events, ACCESS_READ, ROUTE_AT_BOTH},
     {"GET", "/livez", &handler_livez, ACCESS_OPEN, ROUTE_AT_BOTH},
     {"GET", "/readyz", &handler_readyz, ACCESS_OPEN, ROUTE_AT_BOTH},
     {"GET", "/startupz", &handler_startupz, ACCESS_OPEN, ROUTE_AT_BOTH},
@@ -20,8 +32,16 @@ const struct route routes[] = {
 };
 const size_t routes_count = sizeof routes / sizeof routes[0];
 
-/* Walks template and path side by side; pool gets the segment that stands for {pool}. */
-static bool path_matches(const char *template, const char *path, char pool[POOL_NAME_BYTES]) {
+static void keep_segment(struct route_match *match, const char *template, const char *segment,
+                         size_t bytes) {
+    bool pool = strncmp(template, "{pool}", 6) == 0;
+    char *out = pool ? match->pool : match->id;
+    size_t room = pool ? sizeof match->pool : sizeof match->id;
+    snprintf(out, room, "%.*s", bytes < room ? (int)bytes : 0, segment);
+}
+
+/* Walks template and path side by side; match keeps the segments that stand for a {name}. */
+static bool path_matches(const char *template, const char *path, struct route_match *match) {
     while (*template != '\0') {
         if (*template != '{') {
             if (*template ++ != *path++) return false;
@@ -29,7 +49,7 @@ static bool path_matches(const char *template, const char *path, char pool[POOL_
         }
         size_t segment = strcspn(path, "/");
         if (segment == 0) return false;
-        snprintf(pool, POOL_NAME_BYTES, "%.*s", segment < POOL_NAME_BYTES ? (int)segment : 0, path);
+        keep_segment(match, template, path, segment);
         path += segment;
         template = strchr(template, '}') + 1;
     }
@@ -52,11 +72,11 @@ enum outcome route_find(const struct route *table, size_t count, enum route_addr
     match->handler = NULL;
     match->need = ACCESS_ANY;
     match->path = NULL;
-    match->allow[0] = match->pool[0] = '\0';
+    match->allow[0] = match->pool[0] = match->id[0] = '\0';
     bool everything = strcmp(path, "*") == 0;
     for (size_t i = 0; i < count; i++) {
         if ((table[i].addresses & addresses) == 0) continue;
-        if (!everything && !path_matches(table[i].path, path, match->pool)) continue;
+        if (!everything && !path_matches(table[i].path, path, match)) continue;
         if (!everything && match->allow[0] == '\0') match->need = table[i].need;
         if (!everything && method_matches(table[i].method, method)) {
             match->handler = table[i].handler;

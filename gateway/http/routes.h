@@ -7,6 +7,7 @@
 
 #include "core/base/outcome.h"
 #include "gateway/keys/access.h"
+#include "gateway/request_id.h"
 
 #include <stddef.h>
 
@@ -29,8 +30,9 @@ struct route_match {
     enum access_need
         need;         /* of the path, also where the method is wrong; ACCESS_ANY: no such path */
     const char *path; /* the route's, with {pool}; NULL without a handler */
-    char pool[POOL_NAME_BYTES]; /* what stood for {pool}; "" if it is longer than any name */
-    char allow[64];             /* "GET, HEAD, OPTIONS" */
+    char pool[POOL_NAME_BYTES];      /* what stood for {pool}; "" if it is longer than any name */
+    char id[REQUEST_ID_LONGEST + 1]; /* the same of {id} */
+    char allow[64];                  /* "GET, HEAD, OPTIONS" */
 };
 
 extern const struct route routes[];

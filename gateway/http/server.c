@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/watchdog.h"
 #include "gateway/http/exchange.h"
+#include "gateway/http/inquiry.h"
 #include "gateway/http/invoke.h"
 
 #include <assert.h>
@@ -138,7 +139,9 @@ static void on_enter(void *owner, struct edge_client *client, int fd) {
 
 static void on_left(void *owner, struct edge_client *client) {
     (void)owner;
-    if (client->owner != NULL) invoke_left(client->owner);
+    if (client->owner == NULL) return;
+    invoke_left(client->owner);
+    watch_left(client->owner);
 }
 
 static const struct edge_door door = {
@@ -200,7 +203,16 @@ static void on_messages(void *owner, const struct message *batch, size_t count) 
             invoke_answered(batch[i].pointer);
             continue;
         }
+        if (batch[i].kind == FRONT_TOLD) {
+            inquiry_told(batch[i].pointer);
+            continue;
+        }
+        if (batch[i].kind == FRONT_HAPPENED) {
+            watch_happened(batch[i].pointer);
+            continue;
+        }
         assert(batch[i].kind == FRONT_STOP);
+        watches_end(&server->front.watches);
         server->stopping = true;
         uint64_t readers_ms = batch[i].id < READERS_MS ? batch[i].id : READERS_MS;
         server->stop_ms = batch[i].id - readers_ms;
@@ -226,6 +238,7 @@ static void finish(struct http_server *server) {
     channel_close(server->front.channel);
     uv_close((uv_handle_t *)&server->daemon_timer, NULL);
     uv_close((uv_handle_t *)&server->stop_timer, NULL);
+    uv_close((uv_handle_t *)&server->front.watches.timer, NULL);
     uv_close((uv_handle_t *)&server->daemon_idle, NULL);
     uv_close((uv_handle_t *)&server->prepare, NULL);
     uv_close((uv_handle_t *)&server->check, NULL);
@@ -238,7 +251,7 @@ static void on_prepare(uv_prepare_t *prepare) {
     const struct front *front = &server->front;
     bool only_readers = server->readers_over && front->exchanges == front->reading;
     bool done = front->exchanges == 0 || only_readers || server->stop_now;
-    if (server->stopping && done && server->front.waiting == 0) {
+    if (server->stopping && done && front->waiting == 0 && front->watches.over_but_told == 0) {
         finish(server);
         return;
     }
@@ -303,6 +316,7 @@ static void start_handles(struct http_server *server) {
     assert(failed == 0);
     uv_timer_init(&server->loop, &server->daemon_timer);
     uv_timer_init(&server->loop, &server->stop_timer);
+    watches_open(&server->front.watches, &server->loop);
     uv_idle_init(&server->loop, &server->daemon_idle);
     uv_prepare_init(&server->loop, &server->prepare);
     uv_check_init(&server->loop, &server->check);
@@ -320,13 +334,11 @@ static enum outcome open_front(struct front *front, const struct http_server_opt
     front->observer = options->observer;
     front->config = config;
     front->access = options->access;
-    enum outcome outcome = body_accounts_open(&front->accounts, front->gate);
-    if (outcome != OK) return outcome;
-    return live_requests_open(&front->live, connections_most(config) + OWN_CONNECTIONS);
+    front->live = options->live;
+    return body_accounts_open(&front->accounts, front->gate);
 }
 
 static void free_server(struct http_server *server) {
-    if (server->front.live.buckets != NULL) live_requests_close(&server->front.live);
     free(server->front.accounts);
     free(server);
 }
@@ -396,7 +408,7 @@ static void wake_reader(struct request_home *home) {
 /* Everything that can fail, in the order in which finish() takes it down. */
 static enum outcome open_parts(struct http_server *server,
                                const struct http_server_options *options) {
-    size_t places = connections_most(server->front.config) + OWN_CONNECTIONS;
+    size_t places = connections_most(server->front.config) + OWN_CONNECTIONS + EVENT_FEEDS_MOST;
     server->front.home.wake = wake_reader;
     enum outcome outcome =
         channel_open(&server->front.channel, &server->loop, places, on_messages, server);

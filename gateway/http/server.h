@@ -9,6 +9,7 @@
 #include "core/gate.h"
 #include "gateway/config/config.h"
 #include "gateway/keys/access.h"
+#include "gateway/live_requests.h"
 #include "gateway/observer.h"
 
 struct http_server;
@@ -18,8 +19,9 @@ struct http_server_options {
     struct metrics *metrics;
     const struct observer *observer;
     const struct config *config;
-    struct tls *tls;                      /* NULL: plain */
-    struct access *access;                /* NULL: everybody may do everything but administer */
+    struct tls *tls;       /* NULL: plain */
+    struct access *access; /* NULL: everybody may do everything but administer */
+    struct live_requests *live;
     int inherited_fd, inherited_admin_fd; /* edge_options.inherited_fd of each */
 };
 

@@ -13,13 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes json. */
-static enum MHD_Result reply_json(struct exchange *exchange, unsigned status, json_t *json) {
-    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(10));
-    json_decref(json);
-    return reply_text(exchange, status, "application/json", text, text == NULL ? 0 : strlen(text));
-}
-
 static enum MHD_Result reply_verdict(struct exchange *exchange, const struct verdict *verdict,
                                      const char *good, const char *bad) {
     return reply_json(exchange, verdict->good ? 200 : 503, state_verdict(verdict, good, bad));
@@ -56,7 +49,8 @@ static enum MHD_Result on_slots(struct exchange *exchange) {
 static enum MHD_Result on_livez(struct exchange *exchange) {
     struct gate *gate = exchange->front->gate;
     const struct snapshot *snapshot = gate_snapshot(gate);
-    struct verdict verdict = probe_live(snapshot, watchdog_stalled_ns(), self_dial_dead_port(), clock_now_ns());
+    struct verdict verdict =
+        probe_live(snapshot, watchdog_stalled_ns(), self_dial_dead_port(), clock_now_ns());
     gate_snapshot_release(gate, snapshot);
     return reply_verdict(exchange, &verdict, "live", "stalled");
 }

@@ -135,6 +135,7 @@ void access_decide(struct access *access, const struct access_ask *ask,
     }
     if (!identify(access, ask, grant, &key)) return;
     grant->tenant = key.limit->tenant;
+    snprintf(grant->key, sizeof grant->key, "%s", key.name);
     grant->max_priority = key.max_priority;
     grant->admin = (key.scopes & KEY_SCOPE_ADMIN) != 0;
     if (check_scope(ask, &key, grant)) take(ask, &key, grant);
@@ -149,10 +150,14 @@ enum priority access_priority(const struct access_grant *grant, enum priority wa
     return wanted > grant->max_priority ? wanted : grant->max_priority;
 }
 
+const char *access_sees_only(const struct access_grant *grant) {
+    return grant->admin ? NULL : grant->tenant;
+}
+
 bool access_may_see(const struct access_grant *grant, const char *tenant) {
+    const char *only = access_sees_only(grant);
     if (grant->outcome != OK) return false;
-    if (grant->admin || grant->tenant == NULL) return true;
-    return tenant != NULL && strcmp(grant->tenant, tenant) == 0;
+    return only == NULL || (tenant != NULL && strcmp(only, tenant) == 0);
 }
 
 bool access_trusts_tenant(const struct config *config, const struct listen_address *listen) {

@@ -36,9 +36,10 @@ struct access_ask {
 
 struct access_grant {
     enum outcome outcome;
-    const char *detail;      /* of a refusal; constant */
-    uint64_t retry_after_ns; /* of RATE_LIMITED; 0: no advice */
-    const char *tenant;      /* NULL: no key names one */
+    const char *detail;       /* of a refusal; constant */
+    uint64_t retry_after_ns;  /* of RATE_LIMITED; 0: no advice */
+    const char *tenant;       /* NULL: no key names one */
+    char key[KEY_NAME_BYTES]; /* the key's name; "": none was shown */
     enum priority max_priority;
     bool admin; /* its key has that scope, or there are no keys at all */
     struct tenant_quota quota;
@@ -60,6 +61,8 @@ void access_leave(struct access_grant *grant);
 enum priority access_priority(const struct access_grant *grant, enum priority wanted);
 /* Whether a request or a job of this tenant is there for the one who asks; else it is a 404. */
 bool access_may_see(const struct access_grant *grant, const char *tenant);
+/* The one tenant whose requests are there for who asks; NULL: everybody's are. */
+const char *access_sees_only(const struct access_grant *grant);
 /* auth.trust_tenant_header at a door that listens there. */
 bool access_trusts_tenant(const struct config *config, const struct listen_address *listen);
 

@@ -16,6 +16,10 @@ static void on_answered(struct question *question) {
     sem_post(&answered);
 }
 
+static void do_nothing(void *owner) {
+    (void)owner;
+}
+
 static void wait_for_answer(void) {
     struct timespec until = limit();
     ck_assert_int_eq(sem_timedwait(&answered, &until), 0);
@@ -146,6 +150,54 @@ START_TEST(many_who_ask_while_requests_come_and_go_each_get_their_answer) {
 }
 END_TEST
 
+static struct pool_order order(struct pool_order order) {
+    order.question.answered = on_answered;
+    ck_assert_int_eq(gate_order(gate, &order), OK);
+    wait_for_answer();
+    ck_assert_int_eq(order.question.outcome, OK);
+    return order;
+}
+
+START_TEST(an_order_is_answered_once_the_state_shows_it) {
+    open_questions(3);
+    wait_for_state(0, WORKER_READY, 3);
+    for (int i = 0; i < 50; i++) {
+        enum wish wish = i % 2 == 0 ? WISH_PAUSE : WISH_RUN;
+        ck_assert_int_eq(order((struct pool_order){.act = POOL_WISH, .wish = wish}).wish, wish);
+        const struct snapshot *snapshot = gate_snapshot(gate);
+        ck_assert_int_eq(snapshot->pools[0].wish, wish);
+        gate_snapshot_release(gate, snapshot);
+    }
+    struct pool_order done =
+        order((struct pool_order){.act = POOL_SCALE, .slots_min = 2, .slots_max = 100});
+    ck_assert_uint_eq(done.slots_min, 2);
+    ck_assert_uint_eq(done.slots_max, 3);
+    done = order((struct pool_order){.act = POOL_SCALE, .slots_min = POOL_KEEP, .slots_max = 1});
+    ck_assert_uint_eq(done.slots_min, 1);
+    ck_assert_int_eq(done.wish, WISH_RUN);
+    close_gate();
+}
+END_TEST
+
+START_TEST(who_asked_is_told_also_where_nothing_changes) {
+    struct event_feed *feed;
+    struct happening happening = {.why = ""};
+    uint64_t lost;
+    open_questions(1);
+    ck_assert_int_eq(gate_listen(gate, &feed, HAPPENING_BIT(POOL), 16, do_nothing, NULL), OK);
+    order((struct pool_order){.act = POOL_WISH, .wish = WISH_RUN, .why = "load, asked by me"});
+    ck_assert(event_feed_next(feed, &happening, &lost));
+    ck_assert_str_eq(happening.why, "load, asked by me");
+    ck_assert_str_eq(happening.from, happening.to);
+    order((struct pool_order){
+        .act = POOL_SCALE, .slots_min = POOL_KEEP, .slots_max = 1, .why = "scale, asked by me"});
+    ck_assert(event_feed_next(feed, &happening, &lost));
+    ck_assert_str_eq(happening.why, "scale, asked by me");
+    event_feed_close(feed);
+    close_gate();
+}
+END_TEST
+
 static sem_t held, released;
 
 /* The loop stands still in here, which no asker may do. */
@@ -157,6 +209,7 @@ static void hold_the_loop(struct question *question) {
 
 START_TEST(whatever_is_under_way_a_drain_is_heard_and_too_many_questions_are_refused) {
     static struct look looks[QUESTIONS_MOST + 1];
+    static struct pool_order orders[QUESTIONS_MOST + 1];
     struct look first = {.question.answered = hold_the_loop, .id = 1};
     open_questions(1);
     wait_for_state(0, WORKER_READY, 1);
@@ -167,22 +220,24 @@ START_TEST(whatever_is_under_way_a_drain_is_heard_and_too_many_questions_are_ref
     uint32_t asked = 0; /* that one counts until its batch is done */
     while (asked < QUESTIONS_MOST + 1) {
         looks[asked] = (struct look){.question.answered = on_answered, .id = 1};
+        orders[asked] = (struct pool_order){.question.answered = on_answered, .wish = WISH_RUN};
         enum outcome outcome =
-            asked % 2 ? gate_look(gate, &looks[asked]) : gate_wish(gate, 0, WISH_RUN);
+            asked % 2 ? gate_look(gate, &looks[asked]) : gate_order(gate, &orders[asked]);
         if (outcome == QUEUE_FULL) break;
         ck_assert_int_eq(outcome, OK);
         asked++;
     }
     ck_assert_uint_eq(asked, QUESTIONS_MOST - 1);
-    ck_assert_int_eq(gate_scale(gate, 0, 1, 1), QUEUE_FULL);
+    ck_assert_int_eq(gate_order(gate, &orders[asked]), QUEUE_FULL);
     for (int i = 0; i < 1000; i++) gate_drain(gate, 10 * CLOCK_S, on_drained, NULL);
     sem_post(&released);
-    for (uint32_t i = 0; i < asked / 2; i++) wait_for_answer();
+    for (uint32_t i = 0; i < asked; i++) wait_for_answer();
     close_gate();
 }
 END_TEST
 
 SUITE("core/gate_questions", 120, where_a_request_is_and_what_became_of_it_is_told,
       what_crashes_again_after_a_kick_is_buried_again_and_can_be_deleted,
+      an_order_is_answered_once_the_state_shows_it, who_asked_is_told_also_where_nothing_changes,
       many_who_ask_while_requests_come_and_go_each_get_their_answer,
       whatever_is_under_way_a_drain_is_heard_and_too_many_questions_are_refused)

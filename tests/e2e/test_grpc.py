@@ -264,7 +264,6 @@ def unknown_methods_are_unimplemented_at_once():
     with Gateway([echo()]) as gateway, Node(gateway) as node:
         node.command("connect")
         for path in ("/poolgate.v1.Gateway/Nope", "/poolgate.v1.Gateway/InvokeStream", "/nobody.Knows/This",
-                     "/poolgate.v1.Gateway/GetRequest", "/poolgate.v1.Gateway/CancelRequest",
                      "/poolgate.v1.Gateway/Watch", "/grpc.health.v1.Health/Watch",
                      "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
             for _ in range(12):  # more than wait for clients at a time

@@ -162,7 +162,8 @@ def state_probes_and_metrics_answer_as_documented():
     paths = ["/v1/pools", "/v1/pools/{pool}", "/v1/pools/{pool}/slots", "/livez", "/readyz", "/startupz", "/healthz",
              "/metrics", "/openapi.yaml"]
     operations = {path for path, item in document.tree["paths"].items() if "get" in item}
-    equal(set(paths), operations, "the paths that this test asks, against the document's")
+    equal({*paths, "/v1/quarantine", "/v1/requests/{id}", "/v1/events"}, operations,
+          "the paths that this test, the next one and events ask, against the document's")
     with Gateway([echo(slots=2, capability="vision")], conserve=False) as gateway:
         gateway.post("echo", b"x", "fail")
         busy = gateway.send(gateway.raw_post("echo", b"x", f"delay:{int(patient(300))}",
@@ -174,6 +175,47 @@ def state_probes_and_metrics_answer_as_documented():
             if "{pool}" in path:
                 document.answers("GET", path, gateway.get(path.format(pool="nobody")))
         equal(parse_reply(receive(busy)).status, 200, "the busy one")
+
+
+@test
+def administration_and_tracking_answer_as_documented():
+    document = Document()
+    with Gateway([echo(slots=(1, 2), breaker={"failures": 100})], conserve=False,
+                 admin={"listen": "127.0.0.1:0"}) as gateway:
+        public, there = gateway.port, int(gateway.events("listening")[0]["admin"].rsplit(":", 1)[1])
+
+        def answers(method, template, status, name="", body=None, query=""):
+            gateway.port = public if "/requests/" in template else there
+            path = template.replace("{pool}", name).replace("{id}", name)
+            reply = gateway.ask(method, path + query, body)
+            gateway.port = public
+            equal(reply.status, status, f"{method} {path}: {reply!r}")
+            document.answers(method, template, reply)
+            return reply
+
+        for act in ("pause", "resume", "unload", "drain", "load"):
+            answers("POST", f"/v1/pools/{{pool}}/{act}", 200, "echo")
+            answers("POST", f"/v1/pools/{{pool}}/{act}", 404, "nobody")
+        for status, name, body in ((200, "echo", b'{"min": 1, "max": 2}'), (400, "echo", b"{}"), (404, "nobody", b"{}"),
+                                   (413, "echo", b" " * 2000)):
+            answers("POST", "/v1/pools/{pool}/scale", status, name, body)
+        deadly = {"X-Request-Id": "deadly", "Poolgate-Tenant": "accounting"}
+        eventually(lambda: gateway.post("echo", b"x", "crash", headers=deadly).status == 422, about="one is buried")
+        grave = answers("GET", "/v1/quarantine", 200).json()["quarantine"][0]["id"]
+        answers("GET", "/v1/quarantine", 400, query="?limit=many")
+        answers("GET", "/v1/requests/{id}", 200, "deadly")
+        answers("GET", "/v1/requests/{id}", 404, "nobody")
+        answers("POST", "/v1/pools/{pool}/pause", 200, "echo")
+        fresh = answers("POST", "/v1/quarantine/{id}/kick", 202, grave).json()["request_id"]
+        answers("POST", "/v1/quarantine/{id}/kick", 409, grave)
+        answers("POST", "/v1/quarantine/{id}/kick", 404, "7")
+        answers("GET", "/v1/requests/{id}", 200, fresh)
+        answers("DELETE", "/v1/requests/{id}", 200, fresh)
+        answers("DELETE", "/v1/requests/{id}", 404, "nobody")
+        eventually(lambda: not answers("GET", "/v1/quarantine", 200).json()["quarantine"][0]["kicked"],
+                   about="what was stopped before it ran is buried as it was")
+        answers("DELETE", "/v1/quarantine/{id}", 204, grave)
+        answers("DELETE", "/v1/quarantine/{id}", 404, grave)
 
 
 @test

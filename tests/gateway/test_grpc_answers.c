@@ -116,9 +116,11 @@ END_TEST
 
 START_TEST(no_two_open_calls_share_an_id) {
     struct open_calls calls;
+    struct live_requests live;
     struct live_request first = {0}, second = {0};
     char id[CALL_ID_BYTES], other[CALL_ID_BYTES];
-    ck_assert_int_eq(open_calls_open(&calls), OK);
+    ck_assert_int_eq(live_requests_open(&live, 64), OK);
+    open_calls_open(&calls, &live);
     open_calls_enter(&calls);
     open_calls_enter(&calls);
     open_calls_name(&calls, &first, "mine", id);
@@ -132,13 +134,16 @@ START_TEST(no_two_open_calls_share_an_id) {
     ck_assert_str_eq(other, "mine"); /* free again */
     open_calls_leave(&calls, &second);
     open_calls_close(&calls);
+    live_requests_close(&live);
 }
 END_TEST
 
 START_TEST(the_end_is_waited_for_but_not_for_ever) {
     struct open_calls calls;
+    struct live_requests live;
     struct live_request none = {0};
-    ck_assert_int_eq(open_calls_open(&calls), OK);
+    ck_assert_int_eq(live_requests_open(&live, 64), OK);
+    open_calls_open(&calls, &live);
     open_calls_enter(&calls);
     uint64_t soon_ns = clock_now_ns() + 10 * CLOCK_MS;
     ck_assert(!open_calls_wait(&calls, END_OF_CALLS, soon_ns));
@@ -149,6 +154,7 @@ START_TEST(the_end_is_waited_for_but_not_for_ever) {
     open_calls_server_down(&calls);
     ck_assert(open_calls_wait(&calls, END_OF_SERVER, 0));
     open_calls_close(&calls);
+    live_requests_close(&live);
 }
 END_TEST
 

@@ -2,6 +2,7 @@
 #include "gateway/request_id.h"
 #include "tests/support/suite.h"
 
+#include <stdio.h>
 #include <string.h>
 
 START_TEST(a_fresh_id_is_a_uuid_of_version_7) {
@@ -62,11 +63,43 @@ START_TEST(an_id_is_free_again_once_its_request_is_over) {
     live_requests_remove(&set, &first);
     ck_assert(live_requests_add(&set, &second, same));
     live_requests_remove(&set, &second);
-    ck_assert_uint_eq(set.count, 0);
+    ck_assert_uint_eq(live_requests_count(&set), 0);
+    live_requests_close(&set);
+}
+END_TEST
+
+START_TEST(a_request_is_found_by_its_id_once_a_pool_has_it) {
+    struct live_requests set;
+    struct live_request entry = {0};
+    ck_assert_int_eq(live_requests_open(&set, 1), OK);
+    ck_assert(live_requests_add(&set, &entry, "mine"));
+    ck_assert_uint_eq(live_requests_find(&set, "mine"), 0);
+    live_request_submitted(&entry, 7);
+    ck_assert_uint_eq(live_requests_find(&set, "mine"), 7);
+    ck_assert_uint_eq(live_requests_find(&set, "other"), 0);
+    live_requests_remove(&set, &entry);
+    ck_assert_uint_eq(live_requests_find(&set, "mine"), 0);
+    live_requests_close(&set);
+}
+END_TEST
+
+START_TEST(the_last_of_those_that_nobody_waits_for_are_found) {
+    struct live_requests set;
+    char id[16];
+    ck_assert_int_eq(live_requests_open(&set, 1), OK);
+    for (uint64_t i = 1; i <= LIVE_WATCHED + 1; i++) {
+        snprintf(id, sizeof id, "kick-%u", (unsigned)i);
+        live_requests_watch(&set, id, i);
+    }
+    ck_assert_uint_eq(live_requests_find(&set, "kick-1"), 0);
+    ck_assert_uint_eq(live_requests_find(&set, "kick-2"), 2);
+    ck_assert_uint_eq(live_requests_find(&set, id), LIVE_WATCHED + 1);
+    ck_assert_uint_eq(live_requests_find(&set, ""), 0);
     live_requests_close(&set);
 }
 END_TEST
 
 SUITE("gateway/request_id", 10, a_fresh_id_is_a_uuid_of_version_7,
       fresh_ids_differ_and_later_ones_sort_later, a_clients_id_is_1_to_128_visible_characters,
-      an_id_is_free_again_once_its_request_is_over)
+      an_id_is_free_again_once_its_request_is_over, a_request_is_found_by_its_id_once_a_pool_has_it,
+      the_last_of_those_that_nobody_waits_for_are_found)

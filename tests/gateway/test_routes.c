@@ -26,6 +26,18 @@ START_TEST(each_path_of_the_contract_finds_its_handler) {
         {"GET", "/healthz", &handler_healthz},
         {"GET", "/metrics", &handler_metrics},
         {"HEAD", "/livez", &handler_livez},
+        {"POST", "/v1/pools/ocr/load", &handler_load},
+        {"POST", "/v1/pools/ocr/unload", &handler_unload},
+        {"POST", "/v1/pools/ocr/drain", &handler_drain},
+        {"POST", "/v1/pools/ocr/pause", &handler_pause},
+        {"POST", "/v1/pools/ocr/resume", &handler_resume},
+        {"POST", "/v1/pools/ocr/scale", &handler_scale},
+        {"GET", "/v1/quarantine", &handler_quarantine},
+        {"GET", "/v1/events", &handler_events},
+        {"POST", "/v1/quarantine/7/kick", &handler_kick},
+        {"DELETE", "/v1/quarantine/7", &handler_delete},
+        {"GET", "/v1/requests/mine", &handler_request},
+        {"DELETE", "/v1/requests/mine", &handler_cancel},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         ck_assert_msg(find(rows[i].method, rows[i].path) == OK, "%s", rows[i].path);
@@ -39,6 +51,37 @@ START_TEST(the_pools_name_is_taken_out_of_the_path) {
     ck_assert_str_eq(match.pool, "scan-2");
     ck_assert_int_eq(find("GET", "/v1/pools/scan-2"), OK);
     ck_assert_str_eq(match.pool, "scan-2");
+}
+END_TEST
+
+START_TEST(the_id_is_taken_out_of_the_path) {
+    char path[256] = "/v1/requests/";
+    ck_assert_int_eq(find("GET", "/v1/requests/order-4711"), OK);
+    ck_assert_str_eq(match.id, "order-4711");
+    ck_assert_str_eq(match.pool, "");
+    ck_assert_int_eq(find("POST", "/v1/quarantine/12/kick"), OK);
+    ck_assert_str_eq(match.id, "12");
+    memset(path + strlen(path), 'a', 129);
+    ck_assert_int_eq(find("GET", path), OK);
+    ck_assert_str_eq(match.id, "");
+    path[strlen(path) - 1] = '\0';
+    ck_assert_int_eq(find("GET", path), OK);
+    ck_assert_uint_eq(strlen(match.id), 128);
+}
+END_TEST
+
+START_TEST(who_administers_needs_the_scope_at_the_address_for_it) {
+    static const char *const paths[] = {
+        "/v1/pools/a/load",   "/v1/pools/a/unload", "/v1/pools/a/drain",    "/v1/pools/a/pause",
+        "/v1/pools/a/resume", "/v1/pools/a/scale",  "/v1/quarantine/7/kick"};
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        ck_assert_int_eq(find("POST", paths[i]), OK);
+        ck_assert_int_eq(match.need, ACCESS_ADMIN);
+        ck_assert_int_eq(route_find(routes, routes_count, ROUTE_AT_HTTP, "POST", paths[i], &match),
+                         NOT_FOUND);
+    }
+    ck_assert_int_eq(find("DELETE", "/v1/requests/mine"), OK);
+    ck_assert_int_eq(match.need, ACCESS_OWN);
 }
 END_TEST
 
@@ -82,7 +125,7 @@ END_TEST
 
 START_TEST(options_of_everything_is_everything) {
     ck_assert_int_eq(find("OPTIONS", "*"), METHOD_NOT_ALLOWED);
-    ck_assert_str_eq(match.allow, "POST, GET, HEAD, OPTIONS");
+    ck_assert_str_eq(match.allow, "POST, GET, HEAD, DELETE, OPTIONS");
     ck_assert_int_eq(find("GET", "*"), METHOD_NOT_ALLOWED);
 }
 END_TEST
@@ -216,9 +259,10 @@ START_TEST(a_path_longer_than_its_room_is_not_found) {
 END_TEST
 
 SUITE("gateway/http/routes", 5, each_path_of_the_contract_finds_its_handler,
-      the_pools_name_is_taken_out_of_the_path, a_name_longer_than_any_pools_is_no_pool,
-      what_is_not_there_is_not_found, a_wrong_method_is_told_which_are_right,
-      options_of_everything_is_everything, a_route_is_there_only_at_its_address,
-      a_path_says_what_it_needs_also_with_a_wrong_method, only_probes_need_nothing,
-      a_path_is_decoded_once, a_path_that_hides_something_is_refused,
+      the_pools_name_is_taken_out_of_the_path, the_id_is_taken_out_of_the_path,
+      who_administers_needs_the_scope_at_the_address_for_it,
+      a_name_longer_than_any_pools_is_no_pool, what_is_not_there_is_not_found,
+      a_wrong_method_is_told_which_are_right, options_of_everything_is_everything,
+      a_route_is_there_only_at_its_address, a_path_says_what_it_needs_also_with_a_wrong_method,
+      only_probes_need_nothing, a_path_is_decoded_once, a_path_that_hides_something_is_refused,
       a_path_longer_than_its_room_is_not_found)
