@@ -192,7 +192,8 @@ static bool open_access(struct gateway *gateway) {
 
 static bool open_all(struct gateway *gateway) {
     if (!open_observer(gateway)) return false;
-    if (!open_access(gateway) || !open_certificates(gateway)) return false;
+    certificates_begin(gateway->certificates);
+    access_user_changed(gateway->access);
     if (!find_workers(gateway) || !open_gate(gateway)) return false;
     bool http = open_http(gateway);
     if (http && open_grpc(gateway)) {
@@ -255,12 +256,13 @@ static bool bind_ports(struct gateway *gateway) {
             bind_port(&fds[ACTIVATION_ADMIN], "admin", &config->admin.listen));
 }
 
-/* Ports are bound with the powers that we were started with, everything else happens without them. What
- * only root may read is to be read between the two. */
+/* Ports are bound, keys and certificates read with the powers that we were started with; everything else
+ * happens without them. */
 static int give_up_privileges(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     if (!privileges_allow(config, stderr)) return EXIT_USAGE;
-    if (!bind_ports(gateway) || !open_access(gateway)) return EXIT_FAILURE;
+    if (!bind_ports(gateway) || !open_access(gateway) || !open_certificates(gateway))
+        return EXIT_FAILURE;
     if (!privileges_drop(config, stderr)) return EXIT_USAGE;
     process_harden();
     return EXIT_SUCCESS;

@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from certificates import Papers, SecureGateway
 from gateway import Gateway, echo, request_bytes
 from support import between, build, check, equal, eventually, main, patient, skip, test
 
@@ -144,6 +145,29 @@ def it_binds_as_root_and_serves_as_somebody_else_without_a_capability():
         equal(os.stat(f"/proc/{gateway.pid}/mem").st_uid, 0, "owner of its memory, which it is not dumpable by")
         equal(gateway.events("runs as root"), [], "warnings")
         equal(gateway.post("echo", b"x" * 100_000).body, b"x" * 100_000, "body")
+
+
+@test
+def keys_that_only_root_may_read_are_read_before_it_becomes_somebody_else():
+    need_root()
+    with Papers() as papers:
+        keys = papers.folder / "keys.json"
+        command = [str(build.program), "key", "add", "ci", "--tenant", "test", "--scope", "invoke,read,admin", "--file",
+                   str(keys)]
+        token = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        gateway = SecureGateway([echo()], papers, process={"user": NOBODY}, auth={"keys_file": str(keys)}, key=token,
+                                conserve=False)
+        for secret in (keys, gateway.key_file):
+            equal((secret.stat().st_uid, stat.S_IMODE(secret.stat().st_mode)), (0, 0o600), f"owner and mode of {secret}")
+        with gateway:
+            check_powerless("the gateway", gateway.pid)
+            equal(gateway.post("echo", b"x").body, b"x", "body, with a key, over TLS")
+            equal([line["frontend"] for line in gateway.events("certificate")], ["http", "grpc"], "what the log says")
+            time.sleep(1.5)
+            equal(gateway.events("certificate refused") + gateway.events("keys_refused"), [], "what it may not look at")
+            gateway.signal(signal.SIGHUP)
+            eventually(lambda: gateway.events("certificate refused"), within=5, about="it may not read them again")
+            equal(gateway.post("echo", b"x").body, b"x", "body, with what was read at the start")
 
 
 @test
