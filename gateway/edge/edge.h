@@ -23,8 +23,8 @@ struct edge_door {
     void (*left)(void *owner, struct edge_client *client);
     /* Sent as they are to a client that is ended for that reason; NULL: nothing. */
     const char *answers[EDGE_REASON_COUNT];
-    /* What a guard's verdict on HTTP is answered with: around the guard's own sentence. NULL: nothing. */
-    const char *flaw_before, *flaw_after;
+    /* Writes, as a text, what a guard's verdict on HTTP is answered with. NULL: nothing. */
+    void (*write_flaw)(char *out, size_t room, enum outcome answer, const char *flaw);
 };
 
 /* DIRECT: the library has the client's own socket. */

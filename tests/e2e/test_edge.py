@@ -76,6 +76,27 @@ def a_request_that_has_two_meanings_is_refused_and_what_it_hides_never_runs():
 
 
 @test
+def limits_are_told_alike_by_both_guards():
+    post, fields = b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: localhost\r\n", b"X: a\r\n"
+    cases = {b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + fields * 98 + b"Connection: close\r\n\r\n": (200, None),
+             b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + fields * 100 + b"\r\n": (431, "headers_too_large"),
+             b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 17000 + b"\r\n\r\n": (431, "headers_too_large"),
+             b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": (414, "uri_too_long"),
+             b"BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n": (501, "not_implemented"),
+             b"B" * 40 + b" /livez HTTP/1.1\r\nHost: localhost\r\n\r\n": (501, "not_implemented"),
+             b"CONNECT /livez HTTP/1.1\r\nHost: localhost\r\n\r\n": (400, "invalid_request"),
+             post + b"Transfer-Encoding: gzip\r\n\r\n": (501, "not_implemented")}
+    for guard in ("standard", "strict"):
+        with Gateway([echo()], http={"guard": guard}, conserve=False) as gateway:
+            for request, (status, code) in cases.items():
+                reply = parse_reply(read_to_end(gateway.send(request)))
+                told = (reply.status, reply.json().get("code"))
+                equal(told, (status, code), f"{guard}: status and code of {request[:40]}... ({len(request)} bytes)")
+            for large, status in ((b"GET /" + b"a" * 40000, 414), (b"GET / HTTP/1.1\r\nX: " + b"a" * 40000, 431)):
+                equal(parse_reply(read_to_end(gateway.send(large))).status, status, f"{guard}: status of {large[:20]}...")
+
+
+@test
 def answers_that_are_owed_come_before_the_refusal():
     with Gateway([echo(slots=2)], http=STRICT, conserve=False) as gateway:
         first = request_bytes("POST", "/v1/pools/echo/invoke", b"first",
