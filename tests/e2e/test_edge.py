@@ -295,6 +295,31 @@ def a_trusted_proxy_names_its_clients_at_both_doors():
             equal(client.finish(client.invoke("echo", b"x")).payload, b"x", "gRPC without a header")
 
 
+def six(gateway, data):
+    connection = socket.create_connection(("::1", gateway.port), timeout=patient(20))
+    connection.sendall(data)
+    return connection
+
+
+@test
+def an_ipv6_client_counts_with_its_whole_64():
+    ask = request_bytes("GET", "/livez", headers={"Connection": None})
+    with Gateway([echo()], http={"listen": "[::1]:0", "max_per_address": 2}, conserve=False) as gateway:
+        eventually(lambda: int(gateway.metrics().sum("poolgate_connections", frontend="http")) <= 1, about="nobody else")
+        held = [six(gateway, ask) for _ in range(2)]
+        check(all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in held), "served")
+        check(read_to_end(six(gateway, ask)).startswith(b"HTTP/1.1 503"), "the third of ::1")
+    http = {"listen": "[::1]:0", "max_per_address": 2, "trusted_proxies": ["::1"]}
+    with Gateway([echo()], http=http, conserve=False) as gateway:
+        def through(source):
+            return six(gateway, f"PROXY TCP6 {source} ::1 4711 80\r\n".encode() + ask)
+
+        held = [through(source) for source in ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1")]
+        check(all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in held), "two of one /64, one of another")
+        check(read_to_end(through("2001:db8:0:1:1:2:3:4")).startswith(b"HTTP/1.1 503"), "the third of that /64")
+        equal(closed(gateway, "address_full"), 1, "counted")
+
+
 @test
 def from_strangers_a_proxy_header_is_garbage():
     with Gateway([echo()], conserve=False) as gateway:

@@ -315,6 +315,23 @@ def sockets_that_are_handed_over_are_served_instead_of_the_configured_addresses(
 
 
 @test
+def a_port_that_is_dead_ends_livez_and_the_signs_of_life():
+    with listener() as (path, heard), listening() as http, listening() as grpc:
+        environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "2000000"}
+        with Gateway([echo()], environment=environment, conserve=False, **handing_over("http:grpc", http, grpc)) as gateway:
+            eventually(lambda: len(assignments(heard(), "WATCHDOG")) > 1, within=5, about="signs of life")
+            grpc.shutdown(socket.SHUT_RDWR)  # it is the gateway's as well: nobody listens there now
+            eventually(lambda: gateway.get("/livez").status == 503, within=25, about="/livez is 503", every=0.2)
+            check("grpc" in gateway.get("/livez").body.decode(), "it names the port")
+            equal([line["port"] for line in gateway.events("port does not answer")], ["grpc"], "the log")
+            time.sleep(0.2)
+            before = len(assignments(heard(), "WATCHDOG"))
+            time.sleep(3)
+            equal(len(assignments(heard(), "WATCHDOG")), before, "signs of life of a gateway with a dead port")
+            equal(gateway.post("echo", b"x").body, b"x", "the other port still serves")
+
+
+@test
 def a_client_that_comes_between_two_gateways_is_answered_by_the_second():
     with listening() as http, listening() as grpc:
         handed = handing_over("http:grpc", http, grpc)
