@@ -117,7 +117,6 @@ static bool open_gate(struct gateway *gateway) {
 static bool open_observer(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     struct observer *observer = &gateway->observer;
-    if (metrics_open(&gateway->metrics) != OK) return false;
     *observer = (struct observer){.metrics = gateway->metrics, .access_log = config->log.access};
     if (config->trace.otlp == NULL) return true;
     const struct tracer_options options = {
@@ -177,6 +176,7 @@ static void raise_descriptor_limit(void) {
 }
 
 static bool open_certificates(struct gateway *gateway) {
+    if (metrics_open(&gateway->metrics) != OK) return false;
     return certificates_open(&gateway->certificates, gateway->configuration.config,
                              gateway->metrics) == OK;
 }

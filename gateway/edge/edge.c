@@ -297,10 +297,6 @@ bool edge_trusts(const struct edge *edge, const struct address *address) {
     return false;
 }
 
-struct addresses *edge_addresses(struct edge *edge) {
-    return edge->addresses;
-}
-
 static void edge_free(struct edge *edge) {
     if (edge->watch >= 0) close(edge->watch);
     addresses_close(edge->addresses);
