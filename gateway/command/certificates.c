@@ -79,11 +79,16 @@ static enum outcome open_one(struct certificates *certificates, int frontend,
     if (outcome == INVALID_REQUEST)
         fprintf(stderr, "poolgate: %s.%s: %s\n", doors[frontend].path, files[error.file],
                 error.text);
-    if (outcome == OK) {
-        tell(certificates, frontend, "certificate");
-        certificates->due_ns = 0;
-    }
+    if (outcome == OK) certificates->due_ns = 0;
     return outcome;
+}
+
+void certificates_begin(const struct certificates *certificates) {
+    for (int i = 0; i < FRONTEND_COUNT; i++) {
+        if (certificates->tls[i] == NULL) continue;
+        tls_user_changed(certificates->tls[i]);
+        tell(certificates, i, "certificate");
+    }
 }
 
 void certificates_close(struct certificates *certificates) {

@@ -119,7 +119,6 @@ static bool open_gate(struct gateway *gateway) {
 static bool open_observer(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     struct observer *observer = &gateway->observer;
-    if (metrics_open(&gateway->metrics) != OK) return false;
     *observer = (struct observer){.metrics = gateway->metrics, .access_log = config->log.access};
     if (config->trace.otlp == NULL) return true;
     const struct tracer_options options = {
@@ -181,6 +180,7 @@ static void raise_descriptor_limit(void) {
 }
 
 static bool open_certificates(struct gateway *gateway) {
+    if (metrics_open(&gateway->metrics) != OK) return false;
     return certificates_open(&gateway->certificates, gateway->configuration.config,
                              gateway->metrics) == OK;
 }
@@ -197,7 +197,8 @@ static bool open_access(struct gateway *gateway) {
 static bool open_all(struct gateway *gateway) {
     size_t expected = (size_t)gateway->configuration.config->http.max_connections;
     if (!open_observer(gateway)) return false;
-    if (!open_certificates(gateway)) return false;
+    certificates_begin(gateway->certificates);
+    access_user_changed(gateway->access);
     if (!find_workers(gateway) || live_requests_open(&gateway->live, expected) != OK) return false;
     if (!open_gate(gateway)) return false;
     bool http = open_http(gateway);
@@ -261,12 +262,13 @@ static bool bind_ports(struct gateway *gateway) {
             bind_port(&fds[ACTIVATION_ADMIN], "admin", &config->admin.listen));
 }
 
-/* Ports are bound with the powers that we were started with, everything else happens without them. What
- * only root may read is to be read between the two. */
+/* Ports are bound, keys and certificates read with the powers that we were started with; everything else
+ * happens without them. */
 static int give_up_privileges(struct gateway *gateway) {
     const struct config *config = gateway->configuration.config;
     if (!privileges_allow(config, stderr)) return EXIT_USAGE;
-    if (!bind_ports(gateway) || !open_access(gateway)) return EXIT_FAILURE;
+    if (!bind_ports(gateway) || !open_access(gateway) || !open_certificates(gateway))
+        return EXIT_FAILURE;
     if (!privileges_drop(config, stderr)) return EXIT_USAGE;
     process_harden();
     return EXIT_SUCCESS;

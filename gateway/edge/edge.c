@@ -14,6 +14,8 @@
 
 #define EVENTS_PER_TURN  256
 #define TURNS            4
+#define TLS_PER_TURN     16 /* each may be a handshake, half a millisecond of work */
+#define ROUND_NS         CLOCK_MS
 #define TICK_MS          250
 #define LINGER_NS        (2 * CLOCK_S)
 #define LINGER_MOST      ((uint64_t)64 * 1024 * 1024)
@@ -173,6 +175,7 @@ void edge_forget(struct edge *edge, struct edge_client *client) {
         client->owner = NULL;
         client->phase = EDGE_BETWEEN;
         patience_stop(&client->wait);
+        edge_update_pace(edge, client);
         return;
     }
     /* The duplicate outlives the front end's close, so no reset is sent. */
@@ -258,9 +261,12 @@ static void on_watch(uv_poll_t *poll, int status, int events) {
     (void)status, (void)events;
     struct edge *edge = poll->data;
     UNINITIALIZED struct epoll_event ready[EVENTS_PER_TURN];
-    int count = EVENTS_PER_TURN;
+    const int most = edge->options.tls != NULL ? TLS_PER_TURN : EVENTS_PER_TURN;
+    const uint64_t until_ns = clock_now_ns() + ROUND_NS;
+    int count = most;
     for (int turn = 0; turn < TURNS && count > 0; turn++) {
-        count = epoll_wait(edge->watch, ready, EVENTS_PER_TURN, 0);
+        if (turn > 0 && most == TLS_PER_TURN && clock_now_ns() >= until_ns) return;
+        count = epoll_wait(edge->watch, ready, most, 0);
         for (int i = 0; i < count; i++) {
             if ((ready[i].data.u64 & FAREWELL_TAG) != 0)
                 farewell_event(&edge->farewell, ready[i].data.u64);
@@ -289,10 +295,6 @@ bool edge_trusts(const struct edge *edge, const struct address *address) {
     for (size_t i = 0; i < edge->trusted_count; i++)
         if (network_has(&edge->trusted[i], address)) return true;
     return false;
-}
-
-struct addresses *edge_addresses(struct edge *edge) {
-    return edge->addresses;
 }
 
 static void edge_free(struct edge *edge) {

@@ -1,6 +1,6 @@
 /* edge - owns the clients of a door: takes them in, knows their limits and deadlines, brings them to the
  *        library directly or by a relay, sees who left, and ends who breaks the rules.
- * thread: the loop's, all of it; edge_open before the loop runs. edge_addresses may be used from any.
+ * thread: the loop's, all of it; edge_open before the loop runs.
  * owns:   the listening socket, the records of clients, the sockets of clients that are relayed. A direct
  *         client's socket belongs to the front end from `enter` on.
  * fails:  edge_open: INVALID_REQUEST (errno tells: cannot listen there), MEMORY_EXHAUSTED. */
@@ -23,8 +23,8 @@ struct edge_door {
     void (*left)(void *owner, struct edge_client *client);
     /* Sent as they are to a client that is ended for that reason; NULL: nothing. */
     const char *answers[EDGE_REASON_COUNT];
-    /* What a guard's verdict on HTTP is answered with: around the guard's own sentence. NULL: nothing. */
-    const char *flaw_before, *flaw_after;
+    /* Writes, as a text, what a guard's verdict on HTTP is answered with. NULL: nothing. */
+    void (*write_flaw)(char *out, size_t room, enum outcome answer, const char *flaw);
 };
 
 /* DIRECT: the library has the client's own socket. */
@@ -58,7 +58,6 @@ int edge_bind(const char *host, uint16_t port);
 enum outcome edge_open(struct edge **out, uv_loop_t *loop, const struct edge_options *options,
                        const struct edge_door *door, void *owner);
 uint16_t edge_port(const struct edge *edge);
-struct addresses *edge_addresses(struct edge *edge);
 bool edge_trusts(const struct edge *edge, const struct address *address);
 
 /* What a client's HTTP request is at; EDGE_BETWEEN: it is answered, and the next may come. */

@@ -5,7 +5,6 @@
 #include "gateway/edge/stream_tls.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -174,10 +173,9 @@ static void end_flawed_http(struct edge *edge, struct edge_client *client) {
     char answer[LAST_WORDS];
     if (client->phase == EDGE_TAKING || client->answered < guard->requests) return;
     ending_count(edge, client, edge_reason_of_http(guard->verdict), guard->flaw);
-    if (door->flaw_before == NULL || client->answered > guard->requests)
-        answer[0] = '\0';
-    else
-        snprintf(answer, sizeof answer, "%s%s%s", door->flaw_before, guard->flaw, door->flaw_after);
+    answer[0] = '\0';
+    if (door->write_flaw != NULL && client->answered == guard->requests)
+        door->write_flaw(answer, sizeof answer, guard->answer, guard->flaw);
     say_last(edge, client, answer);
 }
 

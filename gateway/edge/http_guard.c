@@ -46,11 +46,27 @@ static const bool token[256] = {
     ['-'] = true,         ['.'] = true,          ['0' ... '9'] = true, ['A' ... 'Z'] = true,
     ['^' ... 'z'] = true, ['|'] = true,          ['~'] = true};
 
-static bool refuse(struct http_guard *guard, enum http_guard_verdict verdict, const char *flaw) {
+static bool refuse_as(struct http_guard *guard, enum http_guard_verdict verdict,
+                      enum outcome answer, const char *flaw) {
     if (guard->trailer && verdict == HTTP_GUARD_FIELD) verdict = HTTP_GUARD_CHUNK;
     guard->verdict = verdict;
+    guard->answer = answer;
     guard->flaw = flaw;
     return false;
+}
+
+static bool refuse(struct http_guard *guard, enum http_guard_verdict verdict, const char *flaw) {
+    return refuse_as(guard, verdict, INVALID_REQUEST, flaw);
+}
+
+static bool refuse_coding(struct http_guard *guard) {
+    return refuse_as(guard, HTTP_GUARD_FRAMING, NOT_IMPLEMENTED,
+                     "Transfer-Encoding is something else than chunked; allowed: chunked");
+}
+
+static bool refuse_size(struct http_guard *guard, const char *trailers, const char *headers) {
+    if (guard->trailer) return refuse(guard, HTTP_GUARD_TOO_LONG, trailers);
+    return refuse_as(guard, HTTP_GUARD_TOO_LONG, HEADERS_TOO_LARGE, headers);
 }
 
 static bool pass(struct http_guard *guard, enum state next) {
@@ -86,7 +102,8 @@ static bool request_ends(struct http_guard *guard) {
 static bool in_method(struct http_guard *guard, unsigned char c) {
     if (token[c]) {
         if (guard->name_bytes == HTTP_GUARD_NAME_BYTES)
-            return refuse(guard, HTTP_GUARD_LINE, "the method is too long");
+            return refuse_as(guard, HTTP_GUARD_LINE, NOT_IMPLEMENTED,
+                             "the method is none that the gateway knows");
         guard->name[guard->name_bytes++] = (char)c;
         return pass(guard, METHOD);
     }
@@ -153,7 +170,8 @@ static bool at_field(struct http_guard *guard, unsigned char c) {
     if (blank(c)) return refuse(guard, HTTP_GUARD_FIELD, "a field is folded over two lines");
     if (!token[c]) return refuse(guard, HTTP_GUARD_FIELD, "a field has no name");
     if (guard->fields == (guard->trailer ? TRAILER_FIELDS : HTTP_GUARD_FIELDS))
-        return refuse(guard, HTTP_GUARD_TOO_LONG, "there are too many fields");
+        return refuse_size(guard, "the trailer has too many fields; allowed: 16",
+                           "there are too many header lines; allowed: 100");
     guard->fields++;
     guard->name[0] = (char)(c | 0x20);
     guard->name_bytes = 1;
@@ -229,8 +247,7 @@ static bool coding_byte(struct http_guard *guard, unsigned char c) {
     static const char text[] = "chunked";
     if (guard->part == AFTER || guard->matched == sizeof text - 1 ||
         (c | 0x20) != text[guard->matched])
-        return refuse(guard, HTTP_GUARD_FRAMING,
-                      "Transfer-Encoding is something else than chunked");
+        return refuse_coding(guard);
     guard->matched++;
     guard->part = WITHIN;
     return true;
@@ -246,9 +263,7 @@ static bool host_byte(struct http_guard *guard, unsigned char c) {
 static bool value_ends(struct http_guard *guard) {
     if (guard->kind == LENGTH && guard->part == BEFORE)
         return refuse(guard, HTTP_GUARD_FRAMING, "Content-Length is empty");
-    if (guard->kind == CODING && guard->matched != 7)
-        return refuse(guard, HTTP_GUARD_FRAMING,
-                      "Transfer-Encoding is something else than chunked");
+    if (guard->kind == CODING && guard->matched != 7) return refuse_coding(guard);
     return pass(guard, LINE_LF);
 }
 
@@ -454,8 +469,12 @@ static bool in_header(const struct http_guard *guard) {
 
 static bool step(struct http_guard *guard, unsigned char c) {
     const bool header = guard->state == START || in_header(guard);
+    if (header && header_room(guard) == 0 && guard->state == TARGET)
+        return refuse_as(guard, HTTP_GUARD_TOO_LONG, URI_TOO_LONG,
+                         "the request target is too long; allowed: 2048 bytes");
     if (header && header_room(guard) == 0)
-        return refuse(guard, HTTP_GUARD_TOO_LONG, "the header is too long");
+        return refuse_size(guard, "the trailer is too long; allowed: 4096 bytes",
+                           "the header lines are too long; allowed: 16384 bytes together");
     if (!steps[guard->state](guard, c)) return false;
     if (header && in_header(guard)) guard->header_bytes++;
     return true;

@@ -6,6 +6,8 @@
 #ifndef GATEWAY_EDGE_HTTP_GUARD_H
 #define GATEWAY_EDGE_HTTP_GUARD_H
 
+#include "core/base/outcome.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,7 +31,8 @@ struct http_guard {
     uint64_t requests; /* that have passed whole */
     bool between;      /* no byte of a further request has passed, save an empty line before it */
     enum http_guard_verdict verdict;
-    const char *flaw; /* a sentence for the client; NULL while clean */
+    enum outcome answer; /* what the client is told; OK while clean */
+    const char *flaw;    /* a sentence for it; NULL while clean */
 
     /* Its own. */
     uint8_t state, kind, part; /* of the message; of the field; of the field's value */

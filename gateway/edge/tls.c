@@ -63,6 +63,14 @@ bool tls_changed(struct tls *tls) {
     return still && !same(&now, &tls->tried);
 }
 
+void tls_user_changed(struct tls *tls) {
+    static const struct stamp hidden;
+    struct stamps now = stamps_now(tls);
+    for (size_t i = 0; i < TLS_FILE_COUNT; i++)
+        if (memcmp(&now.files[i], &hidden, sizeof hidden) == 0)
+            tls->tried.files[i] = tls->seen.files[i] = hidden;
+}
+
 /* --- the newest context --- */
 
 struct tls_context *tls_newest(struct tls *tls) {

@@ -39,6 +39,8 @@ enum outcome tls_open(struct tls **out, const struct tls_options *options, struc
 enum outcome tls_reload(struct tls *tls, struct tls_error *error);
 /* A file is not the one that was read last, and none has changed since the last look. */
 bool tls_changed(struct tls *tls);
+/* We are somebody else now: a file that this user cannot even see has not changed by it. */
+void tls_user_changed(struct tls *tls);
 void tls_certificate(struct tls *tls, struct tls_certificate *out);
 void tls_close(struct tls *tls); /* sessions may outlive it; NULL is allowed */
 

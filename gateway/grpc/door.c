@@ -142,10 +142,6 @@ bool door_peer(struct door *door, grpc_call *call, struct address *peer) {
     return connections_peer(&door->connections, descriptor_of(call), peer);
 }
 
-struct addresses *door_addresses(struct door *door) {
-    return edge_addresses(door->edge);
-}
-
 bool door_is_full_for(struct door *door, grpc_call *call) {
     if (connections_probes(&door->connections) == 0) return false;
     return connections_is_probe(&door->connections, descriptor_of(call));

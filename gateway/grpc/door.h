@@ -12,7 +12,6 @@
 
 #include <grpc/grpc.h>
 
-struct addresses;
 struct door;
 
 struct door_options {
@@ -33,8 +32,6 @@ const char *door_address(const struct door *door);
 void door_client(struct door *door, grpc_call *call, char address[DOOR_ADDRESS_BYTES]);
 /* The same as a value; false when it is gone. */
 bool door_peer(struct door *door, grpc_call *call, struct address *peer);
-/* How often which address failed to prove who it is. */
-struct addresses *door_addresses(struct door *door);
 /* All places for clients are taken and this one has a place for probes. */
 bool door_is_full_for(struct door *door, grpc_call *call);
 

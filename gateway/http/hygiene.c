@@ -93,8 +93,8 @@ void hygiene_line(struct hygiene *hygiene, const char *name, size_t name_bytes, 
 }
 
 static bool known_method(const char *method) {
-    static const char *const known[] = {"GET",     "HEAD",  "POST",    "PUT",  "DELETE",
-                                        "OPTIONS", "PATCH", "CONNECT", "TRACE"};
+    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",
+                                        "DELETE", "OPTIONS", "PATCH", "TRACE"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(method, known[i]) == 0) return true;
     return false;
@@ -131,6 +131,8 @@ enum outcome hygiene_verdict(const struct hygiene *hygiene, const struct start_l
     *flaw = NULL;
     if (!token(start->method, strlen(start->method)))
         *flaw = "the method is not a token";
+    else if (strcmp(start->method, "CONNECT") == 0)
+        *flaw = "CONNECT is not for this server";
     else if (!version_1_1 && strcmp(start->version, "HTTP/1.0") != 0)
         *flaw = "the version is neither HTTP/1.1 nor HTTP/1.0";
     if (*flaw != NULL) return INVALID_REQUEST;

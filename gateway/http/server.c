@@ -7,6 +7,8 @@
 #include "gateway/http/exchange.h"
 #include "gateway/http/inquiry.h"
 #include "gateway/http/invoke.h"
+#include "gateway/http/problem.h"
+#include "gateway/status_map.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -144,6 +146,21 @@ static void on_left(void *owner, struct edge_client *client) {
     watch_left(client->owner);
 }
 
+static void write_flaw(char *out, size_t room, enum outcome answer, const char *flaw) {
+    char body[PROBLEM_BYTES];
+    unsigned status = status_of(answer)->http;
+    const struct problem problem = {.outcome = answer,
+                                    .source = SOURCE_GATEWAY,
+                                    .detail = flaw,
+                                    .instance = "/",
+                                    .request_id = ""};
+    problem_write(&problem, body);
+    snprintf(out, room,
+             "HTTP/1.1 %u %s\r\nContent-Type: " PROBLEM_CONTENT_TYPE
+             "\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n%s",
+             status, MHD_get_reason_phrase_for(status), body);
+}
+
 static const struct edge_door door = {
     .enter = on_enter,
     .left = on_left,
@@ -157,12 +174,7 @@ static const struct edge_door door = {
                            "The body came more slowly than http.min_rate allows.\n"),
                 [EDGE_PROXY_HEADER] = ANSWER("400 Bad Request", "text/plain; charset=utf-8",
                                              "The PROXY header cannot be read.\n")},
-    .flaw_before = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\n"
-                   "Connection: close\r\nCache-Control: no-store\r\n\r\n"
-                   "{\"type\":\"urn:poolgate:problem:invalid_request\",\"title\":\"The request is "
-                   "invalid\",\"status\":400,\"detail\":\"",
-    .flaw_after = "\",\"instance\":\"/\",\"code\":\"invalid_request\",\"request_id\":\"\","
-                  "\"source\":\"gateway\"}\n",
+    .write_flaw = write_flaw,
 };
 
 /* --- the loop --- */

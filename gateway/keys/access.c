@@ -237,6 +237,12 @@ static void read_again(struct access *access) {
     access->mark = (struct key_file_mark){.node = 0}; /* and once more in a second */
 }
 
+void access_user_changed(struct access *access) {
+    if (!access_has_keys(access)) return;
+    struct key_file_mark mark = key_file_mark(access->path);
+    if (mark.node == 0) access->mark = mark;
+}
+
 void access_tend(struct access *access, uint64_t now_ns, bool again) {
     if (!access_has_keys(access)) return;
     if (!again && now_ns - access->look_ns < ACCESS_LOOK_NS) return;

@@ -66,6 +66,8 @@ const char *access_sees_only(const struct access_grant *grant);
 /* auth.trust_tenant_header at a door that listens there. */
 bool access_trusts_tenant(const struct config *config, const struct listen_address *listen);
 
+/* We are somebody else now: a key file that this user cannot even see has not changed by it. */
+void access_user_changed(struct access *access);
 /* Looks whether the key file has changed, at most once a second; `again`: somebody says so (SIGHUP). */
 #define ACCESS_LOOK_NS UINT64_C(1000000000)
 void access_tend(struct access *access, uint64_t now_ns, bool again);

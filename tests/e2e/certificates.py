@@ -149,11 +149,13 @@ class SecureGateway(Gateway):
         return self.secure(self.me, timeout=timeout)
 
     def ask(self, method, path, body=None, headers=None, timeout=60.0):
-        began = time.monotonic()
+        began, headers = time.monotonic(), dict(headers or {})
+        if self.key is not None:
+            headers.setdefault("Authorization", f"Bearer {self.key}")
         client = http.client.HTTPSConnection(self.host, self.port, timeout=patient(timeout),
                                              context=self.context(self.me))
         try:
-            client.request(method, path, body=body, headers=headers or {})
+            client.request(method, path, body=body, headers=headers)
             response = client.getresponse()
             return Reply(response.status, response.headers, response.read(), time.monotonic() - began)
         finally:

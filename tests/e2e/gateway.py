@@ -192,9 +192,9 @@ class Gateway:
                                             env=self.environment, cwd=self.folder, preexec_fn=self.before_exec,
                                             pass_fds=self.pass_fds)
         line = eventually(self._listening, within=10, about="the gateway listens")
-        self.host, port = line["http"].rsplit(":", 1)
-        self.port = int(port)
-        self.url = f"http://{self.host}:{self.port}"
+        host, port = line["http"].rsplit(":", 1)
+        self.host, self.port = host.strip("[]"), int(port)
+        self.url = f"http://{line['http']}"
         if self.wait == "ready":
             eventually(lambda: self.get("/startupz").status == 200, within=15, about="every pool has started")
             eventually(lambda: self.get("/readyz").status == 200, within=15, about="the gateway is ready")

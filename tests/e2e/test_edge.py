@@ -76,6 +76,27 @@ def a_request_that_has_two_meanings_is_refused_and_what_it_hides_never_runs():
 
 
 @test
+def limits_are_told_alike_by_both_guards():
+    post, fields = b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: localhost\r\n", b"X: a\r\n"
+    cases = {b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + fields * 98 + b"Connection: close\r\n\r\n": (200, None),
+             b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + fields * 100 + b"\r\n": (431, "headers_too_large"),
+             b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 17000 + b"\r\n\r\n": (431, "headers_too_large"),
+             b"GET /" + b"a" * 3000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n": (414, "uri_too_long"),
+             b"BREW /livez HTTP/1.1\r\nHost: localhost\r\n\r\n": (501, "not_implemented"),
+             b"B" * 40 + b" /livez HTTP/1.1\r\nHost: localhost\r\n\r\n": (501, "not_implemented"),
+             b"CONNECT /livez HTTP/1.1\r\nHost: localhost\r\n\r\n": (400, "invalid_request"),
+             post + b"Transfer-Encoding: gzip\r\n\r\n": (501, "not_implemented")}
+    for guard in ("standard", "strict"):
+        with Gateway([echo()], http={"guard": guard}, conserve=False) as gateway:
+            for request, (status, code) in cases.items():
+                reply = parse_reply(read_to_end(gateway.send(request)))
+                told = (reply.status, reply.json().get("code"))
+                equal(told, (status, code), f"{guard}: status and code of {request[:40]}... ({len(request)} bytes)")
+            for large, status in ((b"GET /" + b"a" * 40000, 414), (b"GET / HTTP/1.1\r\nX: " + b"a" * 40000, 431)):
+                equal(parse_reply(read_to_end(gateway.send(large))).status, status, f"{guard}: status of {large[:20]}...")
+
+
+@test
 def answers_that_are_owed_come_before_the_refusal():
     with Gateway([echo(slots=2)], http=STRICT, conserve=False) as gateway:
         first = request_bytes("POST", "/v1/pools/echo/invoke", b"first",
@@ -272,6 +293,31 @@ def a_trusted_proxy_names_its_clients_at_both_doors():
         check(read_to_end(broken).startswith(b"HTTP/1.1 400"), "a header that is none")
         with Http2(gateway) as client:
             equal(client.finish(client.invoke("echo", b"x")).payload, b"x", "gRPC without a header")
+
+
+def six(gateway, data):
+    connection = socket.create_connection(("::1", gateway.port), timeout=patient(20))
+    connection.sendall(data)
+    return connection
+
+
+@test
+def an_ipv6_client_counts_with_its_whole_64():
+    ask = request_bytes("GET", "/livez", headers={"Connection": None})
+    with Gateway([echo()], http={"listen": "[::1]:0", "max_per_address": 2}, conserve=False) as gateway:
+        eventually(lambda: int(gateway.metrics().sum("poolgate_connections", frontend="http")) <= 1, about="nobody else")
+        held = [six(gateway, ask) for _ in range(2)]
+        check(all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in held), "served")
+        check(read_to_end(six(gateway, ask)).startswith(b"HTTP/1.1 503"), "the third of ::1")
+    http = {"listen": "[::1]:0", "max_per_address": 2, "trusted_proxies": ["::1"]}
+    with Gateway([echo()], http=http, conserve=False) as gateway:
+        def through(source):
+            return six(gateway, f"PROXY TCP6 {source} ::1 4711 80\r\n".encode() + ask)
+
+        held = [through(source) for source in ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1")]
+        check(all(connection.recv(4096).startswith(b"HTTP/1.1 200") for connection in held), "two of one /64, one of another")
+        check(read_to_end(through("2001:db8:0:1:1:2:3:4")).startswith(b"HTTP/1.1 503"), "the third of that /64")
+        equal(closed(gateway, "address_full"), 1, "counted")
 
 
 @test

@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from certificates import Papers, SecureGateway
 from gateway import Gateway, echo, request_bytes
 from support import between, build, check, equal, eventually, main, patient, skip, test
 
@@ -144,6 +145,29 @@ def it_binds_as_root_and_serves_as_somebody_else_without_a_capability():
         equal(os.stat(f"/proc/{gateway.pid}/mem").st_uid, 0, "owner of its memory, which it is not dumpable by")
         equal(gateway.events("runs as root"), [], "warnings")
         equal(gateway.post("echo", b"x" * 100_000).body, b"x" * 100_000, "body")
+
+
+@test
+def keys_that_only_root_may_read_are_read_before_it_becomes_somebody_else():
+    need_root()
+    with Papers() as papers:
+        keys = papers.folder / "keys.json"
+        command = [str(build.program), "key", "add", "ci", "--tenant", "test", "--scope", "invoke,read,admin", "--file",
+                   str(keys)]
+        token = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        gateway = SecureGateway([echo()], papers, process={"user": NOBODY}, auth={"keys_file": str(keys)}, key=token,
+                                conserve=False)
+        for secret in (keys, gateway.key_file):
+            equal((secret.stat().st_uid, stat.S_IMODE(secret.stat().st_mode)), (0, 0o600), f"owner and mode of {secret}")
+        with gateway:
+            check_powerless("the gateway", gateway.pid)
+            equal(gateway.post("echo", b"x").body, b"x", "body, with a key, over TLS")
+            equal([line["frontend"] for line in gateway.events("certificate")], ["http", "grpc"], "what the log says")
+            time.sleep(1.5)
+            equal(gateway.events("certificate refused") + gateway.events("keys_refused"), [], "what it may not look at")
+            gateway.signal(signal.SIGHUP)
+            eventually(lambda: gateway.events("certificate refused"), within=5, about="it may not read them again")
+            equal(gateway.post("echo", b"x").body, b"x", "body, with what was read at the start")
 
 
 @test
@@ -288,6 +312,23 @@ def sockets_that_are_handed_over_are_served_instead_of_the_configured_addresses(
             equal(gateway.post("echo", b"x").body, b"x", "body")
             environment = Path(f"/proc/{gateway.slot('echo')['pid']}/environ").read_bytes()
             check(b"LISTEN_" not in environment, "a worker does not know of them")
+
+
+@test
+def a_port_that_is_dead_ends_livez_and_the_signs_of_life():
+    with listener() as (path, heard), listening() as http, listening() as grpc:
+        environment = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "2000000"}
+        with Gateway([echo()], environment=environment, conserve=False, **handing_over("http:grpc", http, grpc)) as gateway:
+            eventually(lambda: len(assignments(heard(), "WATCHDOG")) > 1, within=5, about="signs of life")
+            grpc.shutdown(socket.SHUT_RDWR)  # it is the gateway's as well: nobody listens there now
+            eventually(lambda: gateway.get("/livez").status == 503, within=25, about="/livez is 503", every=0.2)
+            check("grpc" in gateway.get("/livez").body.decode(), "it names the port")
+            equal([line["port"] for line in gateway.events("port does not answer")], ["grpc"], "the log")
+            time.sleep(0.2)
+            before = len(assignments(heard(), "WATCHDOG"))
+            time.sleep(3)
+            equal(len(assignments(heard(), "WATCHDOG")), before, "signs of life of a gateway with a dead port")
+            equal(gateway.post("echo", b"x").body, b"x", "the other port still serves")
 
 
 @test

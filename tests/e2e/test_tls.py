@@ -156,6 +156,44 @@ def protocols_that_are_offered_must_be_ours():
 
 
 @test
+def a_proxy_names_its_client_before_the_handshake():
+    with Papers() as papers:
+        http = {"trusted_proxies": ["127.0.0.1"], "max_per_address": 1, "header_timeout": "1s"}
+        with SecureGateway([echo()], papers, http=http, conserve=False) as gateway:
+            def through(source, pause=0.0, header=None):
+                plain = gateway.plain(timeout=5)
+                plain.sendall(header or f"PROXY TCP4 {source} 127.0.0.1 4711 443\r\n".encode())
+                time.sleep(pause)
+                return gateway.context().wrap_socket(plain, server_hostname="localhost")
+
+            held = through("203.0.113.9")
+            held.sendall(request_bytes("GET", "/livez", headers={"Connection": None}))
+            check(held.recv(4096).startswith(b"HTTP/1.1 200"), "served")
+            try:
+                through("203.0.113.9")
+                check(False, "the second of that client shakes no hands")
+            except GONE:
+                equal(ended(gateway, "http", "address_full"), 1, "counted")
+            late = through("203.0.113.10", pause=0.2)
+            late.sendall(request_bytes("GET", "/livez"))
+            check(late.recv(4096).startswith(b"HTTP/1.1 200"), "a hello that comes later")
+            slow = gateway.plain(timeout=5)
+            for byte in b"PROXY TCP4 20":
+                slow.sendall(bytes([byte]))
+            check(seconds_until_closed(slow, 5)[1] < patient(2), "half a header has its time, and no more")
+            equal(gateway.get("/livez").status, 200, "the proxy for itself")
+
+
+@test
+def our_own_dials_are_neither_counted_nor_told():
+    with Papers() as papers, SecureGateway([echo()], papers, conserve=False) as gateway:
+        time.sleep(6)
+        equal(gateway.events("connection ended") + gateway.events("port does not answer"), [], "the log")
+        equal(int(gateway.metrics().sum("poolgate_edge_closed_total")), 0, "ended connections")
+        equal(gateway.get("/livez").status, 200, "/livez")
+
+
+@test
 def old_versions_and_weak_suites_are_refused():
     with Papers() as papers, SecureGateway([echo()], papers) as gateway:
         for port in (gateway.port, gateway.grpc_port):

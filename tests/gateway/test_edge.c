@@ -37,6 +37,10 @@ static void on_left(void *owner, struct edge_client *client) {
     front.presence = client->presence;
 }
 
+static void write_flaw(char *out, size_t room, enum outcome answer, const char *flaw) {
+    snprintf(out, room, "%s %s.", outcome_code(answer), flaw);
+}
+
 static const struct edge_door door = {.enter = on_enter,
                                       .left = on_left,
                                       .answers = {[EDGE_FULL] = "full",
@@ -44,8 +48,7 @@ static const struct edge_door door = {.enter = on_enter,
                                                   [EDGE_HEADER_TIMEOUT] = "slow",
                                                   [EDGE_SLOW_SENDER] = "sender",
                                                   [EDGE_PROXY_HEADER] = "proxy"},
-                                      .flaw_before = "400 ",
-                                      .flaw_after = "."};
+                                      .write_flaw = write_flaw};
 
 static enum outcome open_edge(const char *host, uint16_t port) {
     options.host = host;
@@ -555,7 +558,7 @@ START_TEST(a_client_that_breaks_the_rules_still_gets_the_answers_it_is_owed) {
     edge_phase(edge, front.clients[0], EDGE_BETWEEN);
     turn(20);
     const char *answers = read_all(fd);
-    ck_assert_msg(strncmp(answers, "answer 400 ", 11) == 0, "%s", answers);
+    ck_assert_msg(strncmp(answers, "answer invalid_request ", 23) == 0, "%s", answers);
     ck_assert(at_end(fd));
     ck_assert(strstr(read_all(front.fds[0]), "Host : b") == NULL);
     ck_assert_int_eq(front.presence, EDGE_GONE);
@@ -661,6 +664,36 @@ START_TEST(a_socket_that_listens_already_goes_on_listening_for_who_comes_next) {
 }
 END_TEST
 
+/* Writes as the library until nothing more is taken, all the way to the client. */
+static void fill(int library, const void *bytes, size_t count) {
+    for (int stuck = 0; stuck < 50; stuck++) {
+        while (send(library, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)count)
+            stuck = 0;
+        turn(1);
+    }
+}
+
+START_TEST(an_http2_reader_that_takes_nothing_is_cut) {
+    choose_options();
+    options.service = EDGE_GUARDED_H2;
+    options.reader_stall_ns = 300 * CLOCK_MS;
+    open_it();
+    int fd = dial();
+    static const char greeting[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+    static const char settings[9] = "\0\0\0\4\0\0\0\0\0";
+    static const char data[9 + 1024] = "\0\4\0\0\0\0\0\0\1"; /* the length is 1024 */
+    ck_assert_int_gt(write(fd, greeting, sizeof greeting - 1), 0);
+    turn(20);
+    ck_assert_int_eq(write(front.fds[0], settings, sizeof settings), sizeof settings);
+    fill(front.fds[0], data, sizeof data);
+    turn(5500);
+    ck_assert_uint_eq(counted("slow_reader"), 1);
+    ck_assert_int_eq(front.presence, EDGE_GONE);
+    close(fd);
+    end();
+}
+END_TEST
+
 SUITE("gateway/edge", 20, a_client_that_sends_fin_has_half_closed,
       who_has_flooded_waits_in_the_tarpit_and_comes_in_one_by_one,
       a_client_that_leaves_the_tarpit_early_and_one_too_many_leave_no_trace,
@@ -680,6 +713,6 @@ SUITE("gateway/edge", 20, a_client_that_sends_fin_has_half_closed,
       a_client_that_breaks_the_rules_still_gets_the_answers_it_is_owed,
       a_relayed_client_that_leaves_is_seen,
       what_the_library_left_behind_is_brought_after_it_was_closed,
-      an_http2_client_that_does_not_greet_is_ended,
+      an_http2_client_that_does_not_greet_is_ended, an_http2_reader_that_takes_nothing_is_cut,
       a_socket_that_was_bound_before_is_listened_on_and_refuses_after_the_end,
       a_socket_that_listens_already_goes_on_listening_for_who_comes_next)

@@ -95,8 +95,8 @@ START_TEST(an_encoding_other_than_one_chunked_is_refused) {
 END_TEST
 
 START_TEST(a_method_that_nobody_knows_is_not_implemented) {
-    static const char *const known[] = {"GET",     "HEAD",  "POST",    "PUT",  "DELETE",
-                                        "OPTIONS", "PATCH", "CONNECT", "TRACE"};
+    static const char *const known[] = {"GET",    "HEAD",    "POST",  "PUT",
+                                        "DELETE", "OPTIONS", "PATCH", "TRACE"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         ck_assert_ptr_null(verdict_of(known[i], "HTTP/1.1", "Host: g"));
     static const char *const unknown[] = {"M-SEARCH", "get", "GETT", "PRI", "BREW"};
@@ -104,6 +104,8 @@ START_TEST(a_method_that_nobody_knows_is_not_implemented) {
         ck_assert_ptr_nonnull(verdict_of(unknown[i], "HTTP/1.1", "Host: g"));
         ck_assert_int_eq(outcome, NOT_IMPLEMENTED);
     }
+    ck_assert_ptr_nonnull(verdict_of("CONNECT", "HTTP/1.1", "Host: g"));
+    ck_assert_int_eq(outcome, INVALID_REQUEST);
     ck_assert_ptr_nonnull(verdict_of("BREW", "HTTP/1.1", "X: y")); /* what is unclear comes first */
     ck_assert_int_eq(outcome, INVALID_REQUEST);
 }
