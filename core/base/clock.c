@@ -35,11 +35,10 @@ void clock_text(uint64_t monotonic_ns, char text[CLOCK_TEXT_BYTES]) {
     uint64_t wall_ns = clock_wall_ns(monotonic_ns);
     const char *seconds = seconds_text((time_t)(wall_ns / CLOCK_S));
     unsigned ms = (unsigned)(wall_ns % CLOCK_S / CLOCK_MS);
-    size_t bytes = strlen(seconds);
     const char fraction[] = {
         '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z', '\0'};
-    memcpy(text, seconds, bytes);
-    memcpy(text + bytes, fraction, sizeof fraction);
+    char *end = stpncpy(text, seconds, CLOCK_TEXT_BYTES - sizeof fraction);
+    memcpy(end, fraction, sizeof fraction);
 }
 
 uint64_t clock_add(uint64_t a_ns, uint64_t b_ns) {

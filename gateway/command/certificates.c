@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SOON_S (7 * 24 * 3600)
+#define SOON_S (INT64_C(7) * 24 * 3600)
 
 static const struct {
     const char *name, *protocol, *path;

@@ -116,6 +116,7 @@ void addresses_leave(struct addresses *addresses, const struct address *address)
 /* --- floods --- */
 
 static bool is_stale(const struct floods *floods, uint64_t now_ns) {
+    assert(floods != NULL); /* who stands in the line has flooded */
     uint32_t last = (floods->next + ADDRESSES_FLOODS) % (ADDRESSES_FLOODS + 1);
     return floods->wary_until_ns <= now_ns && now_ns - floods->at_ns[last] > ADDRESSES_WINDOW_NS;
 }

@@ -224,7 +224,7 @@ static void refuse(struct edge *edge, int fd, const struct address *address) {
     ending_count(edge, &refused, EDGE_FULL, "");
     if (answer != NULL && edge->options.tls == NULL)
         (void)!send(fd, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
-    farewell_add(&edge->farewell, fd, clock_now_ns() + CLOCK_S, PROXY_HEADER_BYTES * 64);
+    farewell_add(&edge->farewell, fd, clock_now_ns() + CLOCK_S, (uint64_t)PROXY_HEADER_BYTES * 64);
     edge_arm_tick(edge);
 }
 

@@ -222,8 +222,8 @@ END_TEST
 
 SUITE("gateway/addresses", 20, the_limit_is_exact_and_a_place_comes_back,
       an_ipv6_client_counts_with_its_whole_64, a_refused_stranger_leaves_no_entry,
-      the_third_flood_in_ten_seconds_makes_wary_for_ten,
-      floods_that_are_spread_make_nobody_wary, flooding_addresses_do_not_pile_up,
+      the_third_flood_in_ten_seconds_makes_wary_for_ten, floods_that_are_spread_make_nobody_wary,
+      flooding_addresses_do_not_pile_up,
       an_entry_with_floods_outlives_its_connections_and_the_other_way_round,
       the_limit_holds_against_a_race, addresses_are_read_and_written,
       a_socket_address_becomes_the_same_value, networks_have_their_addresses_and_no_others)

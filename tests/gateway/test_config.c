@@ -1219,7 +1219,8 @@ END_TEST
 /* A sanitizer has its own allocator, and its own eye on leaks: one mistake on every kind of path. */
 START_TEST(every_allocation_may_fail_and_nothing_leaks) {
     expect_refused(POOL, ARRAY("POOLGATE_LOG={level: debug, x: 1}"), ARRAY("pools.a.env.pass=[a"),
-                   "environment POOLGATE_LOG: log.x: unknown key, allowed here: level, format\n"
+                   "environment POOLGATE_LOG: log.x: unknown key, allowed here: level, format, "
+                   "access\n"
                    "--set: pools.a.env.pass: did not find expected ',' or ']' while parsing a flow "
                    "sequence, allowed is well-formed YAML in UTF-8\n");
 }

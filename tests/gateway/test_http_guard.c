@@ -56,7 +56,7 @@ static void verdict_is(enum http_guard_verdict verdict, const char *text, size_t
     verdict_is(HTTP_GUARD_##verdict, "" text, sizeof text - 1) /* NUL may be inside */
 #define FIELD_IS(verdict, line)                                                                    \
     IS(verdict, "POST / HTTP/1.1\r\nHost: g\r\n" line "\r\n\r\nGET /x HTTP/1.1\r\nHost: "          \
-                                                      "g\r\n\r\n")
+                "g\r\n\r\n")
 #define CHUNKED "POST / HTTP/1.1\r\nHost: g\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 static void passes(const char *text, uint64_t requests) {
