@@ -11,7 +11,7 @@ from gateway import Gateway, echo, parse_reply, request_bytes, reset
 from grpc_node import Node
 from h2 import CANCEL, END_HEADERS, HEADERS, RST_STREAM, Http2, literal
 from leaving import finish, half_close, queued_request_never_runs, running_request_is_cancelled
-from support import check, equal, eventually, in_time, main, patient, test
+from support import build, check, equal, eventually, in_time, main, patient, test
 
 STRICT = {"guard": "strict"}
 HIDDEN = b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\nhidden"
@@ -371,7 +371,8 @@ def a_flood_of_resets_is_closed_while_a_good_client_is_served():
         equal(sum(closed(gateway, reason, "grpc") for reason in ("rapid_reset", "streams")), 5, "counted")
         times.sort()
         in_time(times[len(times) * 99 // 100], patient(0.05), "99 of 100 answers to the good client")
-        check(gateway.resident_kib() - before < 16 << 10, f"{gateway.resident_kib() - before} KiB more")
+        if not build.sanitized:  # it keeps what is freed for a while
+            check(gateway.resident_kib() - before < 16 << 10, f"{gateway.resident_kib() - before} KiB more")
 
 
 @test
