@@ -18,6 +18,7 @@ static void wake(struct request_home *home) {
         next = home->next != home ? home->next : NULL;
         home->next = NULL;
         home->wake(home);
+        atomic_fetch_sub(&home->hands, 1);
     }
 }
 
@@ -29,10 +30,12 @@ void answers_hand_back(struct answers *answers) {
         struct request_home *home = request->home; /* with its done the request is gone */
         next = request->next_by_id;
         request->next_by_id = NULL;
+        if (home != NULL && home->next == NULL) {
+            atomic_fetch_add(&home->hands, 1);
+            home->next = homes != NULL ? homes : home;
+            homes = home;
+        }
         request->done(request);
-        if (home == NULL || home->next != NULL) continue;
-        home->next = homes != NULL ? homes : home;
-        homes = home;
     }
     wake(homes);
 }

@@ -37,8 +37,8 @@ static struct {
     pthread_t thread;
     _Atomic unsigned failures[PORT_COUNT];
     _Atomic uint64_t answered_ns;
-    _Atomic unsigned own_port; /* of the socket that dials right now; 0: none */
-    _Atomic uint64_t own_host; /* the last half of its address */
+    _Atomic unsigned own_port;    /* of the socket that dials right now; 0: none */
+    _Atomic uint64_t own_host[2]; /* its address, by halves */
 } dialer;
 
 /* --- one dial --- */
@@ -93,9 +93,9 @@ static bool announce(int fd, const struct sockaddr_storage *target) {
     if (bind(fd, (const struct sockaddr *)&own, size_of(&own)) != 0) return false;
     if (getsockname(fd, (struct sockaddr *)&own, &bytes) != 0) return false;
     const struct address address = address_of((const struct sockaddr *)&own);
-    uint64_t host;
-    memcpy(&host, address.bytes + 8, sizeof host);
-    atomic_store(&dialer.own_host, host);
+    uint64_t host[2];
+    memcpy(host, address.bytes, sizeof host);
+    for (int half = 0; half < 2; half++) atomic_store(&dialer.own_host[half], host[half]);
     atomic_store(&dialer.own_port, address.port);
     return true;
 }
@@ -224,7 +224,8 @@ uint64_t self_dial_answered_ago_ns(uint64_t now_ns) {
 bool self_dial_is_own(const struct address *peer) {
     unsigned port = atomic_load_explicit(&dialer.own_port, memory_order_relaxed);
     if (port == 0 || port != peer->port) return false;
-    uint64_t host;
-    memcpy(&host, peer->bytes + 8, sizeof host);
-    return host == atomic_load(&dialer.own_host);
+    uint64_t host[2];
+    memcpy(host, peer->bytes, sizeof host);
+    return host[0] == atomic_load(&dialer.own_host[0]) &&
+           host[1] == atomic_load(&dialer.own_host[1]);
 }

@@ -11,6 +11,7 @@
 #include "core/base/outcome.h"
 #include "core/base/ranked.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,6 +67,8 @@ typedef void request_done_fn(struct request *request);
 struct request_home {
     void (*wake)(struct request_home *home);
     struct request_home *next; /* the pool's own */
+    _Atomic uint32_t
+        hands; /* the pool is between a done and the wake: it must not go before this is 0 */
 };
 
 struct request {

@@ -214,8 +214,8 @@ void arrival_event(struct edge *edge, struct edge_client *client, uint32_t event
         greet(edge, client);
     else if (client->stage == EDGE_SHAKING)
         shake(edge, client);
-    else if ((events & (EPOLLERR | EPOLLHUP)) != 0)
-        arrival_drop(edge, client);
+    else if ((events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0)
+        arrival_drop(edge, client); /* out of the tarpit */
 }
 
 static void refuse(struct edge *edge, int fd, const struct address *address) {

@@ -96,6 +96,12 @@ static void look_at_idle(struct edge *edge, struct edge_client *client, uint64_t
     patience_start(&edge->patience, &client->wait, PATIENCE_IDLE, now_ns);
 }
 
+static bool owes_answers(const struct edge_client *client) {
+    const struct relay *relay = client->relay;
+    if (relay_is_unread(relay) || relay_holds(relay)) return true;
+    return relay->kind == RELAY_HTTP_GUARD && client->answered < relay->guard.http.requests;
+}
+
 static void on_due(struct edge *edge, struct edge_client *client, enum patience_kind kind,
                    uint64_t now_ns) {
     switch (kind) {
@@ -105,7 +111,10 @@ static void on_due(struct edge *edge, struct edge_client *client, enum patience_
         break;
     case PATIENCE_IDLE: look_at_idle(edge, client, now_ns); break;
     case PATIENCE_LEAVING:
-        if (client->relay != NULL)
+        /* What it asked before its FIN may lie before the library still. */
+        if (client->relay != NULL && owes_answers(client))
+            patience_start(&edge->patience, &client->wait, PATIENCE_LEAVING, now_ns);
+        else if (client->relay != NULL)
             relay_end_library(client->relay);
         else
             shutdown(client->fd, SHUT_RDWR);

@@ -172,6 +172,13 @@ static void end_flawed_http(struct edge *edge, struct edge_client *client) {
     const struct edge_door *door = edge->door;
     char answer[LAST_WORDS];
     if (client->phase == EDGE_TAKING || client->answered < guard->requests) return;
+    /* The library has said all of it; the client need not have it yet. */
+    if (relay_flush(client->relay, clock_now_ns()) < RELAY_EMPTIED && relay_holds(client->relay))
+        return;
+    if (client->relay->state >= RELAY_EMPTIED) {
+        ending_relay(edge, client, false);
+        return;
+    }
     ending_count(edge, client, edge_reason_of_http(guard->verdict), guard->flaw);
     answer[0] = '\0';
     if (door->write_flaw != NULL && client->answered == guard->requests)

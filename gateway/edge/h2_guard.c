@@ -317,6 +317,7 @@ static void judge(struct h2_guard *guard, enum h2_guard_side side, uint64_t now_
     reader->payload = frame.bytes;
     guard->verdict = side == H2_FROM_CLIENT ? see_client(guard, &frame, now_ns)
                                             : see_server(guard, &frame, now_ns);
+    if (guard->verdict != H2_GUARD_CLEAN) reader->payload = 0; /* it does not pass */
 }
 
 static size_t skip_payload(struct h2_guard *guard, enum h2_guard_side side, const uint8_t *bytes,

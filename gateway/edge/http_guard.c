@@ -274,6 +274,10 @@ static bool in_value(struct http_guard *guard, unsigned char c) {
         return refuse(guard, HTTP_GUARD_FIELD, "a field's value has control characters");
     if (guard->kind == OTHER) return true;
     if (blank(c)) {
+        /* libmicrohttpd takes a blank behind such a value for a part of it. */
+        if (guard->kind != HOST && guard->part == WITHIN)
+            return refuse(guard, HTTP_GUARD_FRAMING,
+                          "Content-Length or Transfer-Encoding ends with a blank");
         if (guard->part == WITHIN) guard->part = AFTER;
         return true;
     }

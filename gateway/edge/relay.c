@@ -4,9 +4,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -197,6 +199,18 @@ enum relay_state relay_library_event(struct relay *relay, uint32_t events, uint6
 enum relay_state relay_flush(struct relay *relay, uint64_t now_ns) {
     if (relay->state < RELAY_EMPTIED) move_down(relay, now_ns);
     return relay->state;
+}
+
+bool relay_holds(const struct relay *relay) {
+    int unread = 0;
+    if (relay->down.held != NULL) return true;
+    return !relay->down.ended && ioctl(relay->library, FIONREAD, &unread) == 0 && unread > 0;
+}
+
+bool relay_is_unread(const struct relay *relay) {
+    int unread = 0;
+    if (relay->up.held != NULL) return true;
+    return !relay->down.ended && ioctl(relay->library, SIOCOUTQ, &unread) == 0 && unread > 0;
 }
 
 /* --- life --- */

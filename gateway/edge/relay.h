@@ -65,6 +65,10 @@ enum relay_state relay_client_event(struct relay *relay, uint32_t events, uint64
 enum relay_state relay_library_event(struct relay *relay, uint32_t events, uint64_t now_ns);
 /* Moves what can be moved to the client, whether or not there was an event. */
 enum relay_state relay_flush(struct relay *relay, uint64_t now_ns);
+/* What the library has sent is not with the client yet. */
+bool relay_holds(const struct relay *relay);
+/* What the client has sent is not with the library yet. */
+bool relay_is_unread(const struct relay *relay);
 /* Last words, if the client takes them and they would not fall into the middle of others. */
 void relay_say(struct relay *relay, const void *bytes, size_t count);
 /* The library is told that the client will send no more and takes no more. */

@@ -63,6 +63,9 @@ static const char *encoding_line(struct hygiene *hygiene, const char *value, siz
         chunked += named(value + from, to - from, "chunked");
         at = end;
     }
+    /* The library looks for this word and no other: a blank more, and it reads without an end. */
+    if (codings == 1 && chunked == 1 && bytes != strlen("chunked"))
+        return "Transfer-Encoding has a blank around chunked";
     if (codings != 1 || chunked != 1) hygiene->unknown_coding = true;
     return NULL;
 }

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -247,6 +248,8 @@ static void finish(struct http_server *server) {
     server->daemon = NULL;
     assert(server->front.exchanges == 0);
     close_edges(server);
+    /* The pool may have posted the last answer and be about to wake us for it. */
+    while (atomic_load(&server->front.home.hands) > 0) sched_yield();
     channel_close(server->front.channel);
     uv_close((uv_handle_t *)&server->daemon_timer, NULL);
     uv_close((uv_handle_t *)&server->stop_timer, NULL);
@@ -355,10 +358,9 @@ static void free_server(struct http_server *server) {
     free(server);
 }
 
-/* TLS needs somebody in between, strict or not. */
+/* TLS needs somebody in between, who might as well look. */
 static enum edge_service service_of(const struct config *config, const struct tls *tls) {
-    if (config->http.guard == GUARD_STRICT) return EDGE_GUARDED_HTTP;
-    return tls != NULL ? EDGE_RELAYED_HTTP : EDGE_DIRECT;
+    return config->http.guard == GUARD_STRICT || tls != NULL ? EDGE_GUARDED_HTTP : EDGE_DIRECT;
 }
 
 static enum outcome open_port(struct http_server *server, struct front_port *port,

@@ -74,10 +74,10 @@ static bool identify(struct access *access, const struct access_ask *ask,
                      struct access_grant *grant, struct api_key *key) {
     if (ask->credentials_count == 0)
         return refuse(grant, UNAUTHENTICATED, "a key is needed: Authorization: Bearer pg_...");
-    grant->retry_after_ns = failures_wait_ns(access->failures, &ask->address, ask->now_ns);
-    if (grant->retry_after_ns > 0)
-        return refuse(grant, RATE_LIMITED, "too many wrong keys came from this address");
     if (!find_key(access, ask, key)) {
+        grant->retry_after_ns = failures_wait_ns(access->failures, &ask->address, ask->now_ns);
+        if (grant->retry_after_ns > 0)
+            return refuse(grant, RATE_LIMITED, "too many wrong keys came from this address");
         on_failure(access, ask);
         return refuse(grant, UNAUTHENTICATED,
                       ask->credentials_count > 1 ? "Authorization is there more than once"

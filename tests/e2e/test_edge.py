@@ -109,6 +109,39 @@ def answers_that_are_owed_come_before_the_refusal():
 
 
 @test
+def a_slow_reader_gets_all_that_it_is_owed_before_the_refusal():
+    with Gateway([echo()], http={"guard": "strict"}, conserve=False) as gateway:
+        body = os.urandom(6 << 20)
+        connection = gateway.connect()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.sendall(b"POST /v1/pools/echo/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+                           % len(body) + body + b"GET / HTTP/1.1\r\nbad header\r\n\r\n")
+        answer = bytearray()
+        while piece := connection.recv(65536):
+            answer += piece
+            if len(answer) < 4 << 20:
+                time.sleep(0.002)
+        head, _, rest = bytes(answer).partition(b"\r\n\r\n")
+        check(head.startswith(b"HTTP/1.1 200 ") and rest.startswith(body), f"{len(rest)} of {len(body)} bytes")
+        check(rest[len(body):].startswith(b"HTTP/1.1 400 "), f"then the refusal: {rest[len(body):][:80]}")
+
+
+@test
+def a_question_before_a_fin_is_answered_through_the_relay():
+    with Gateway([echo()], http={"guard": "strict", "half_close": "keep"}, conserve=False) as gateway:
+        unanswered = 0
+        for _ in range(20):
+            connections = [gateway.connect() for _ in range(60)]
+            for connection in connections:
+                connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                connection.shutdown(socket.SHUT_WR)
+            for connection in connections:
+                unanswered += not connection.recv(4096).startswith(b"HTTP/1.1 200")
+                connection.close()
+        equal(unanswered, 0, "closed without an answer")
+
+
+@test
 def honest_requests_do_not_notice_the_guard():
     with Gateway([echo(slots=2)], http=STRICT) as gateway:
         body = bytes(range(256)) * 65536  # 16 MiB

@@ -150,7 +150,7 @@ def concurrency_is_exact_and_one_after_the_other_is_one_at_a_time():
 
 
 @test
-def wrong_keys_make_an_address_wait_and_no_other():
+def wrong_keys_make_the_wrong_ones_of_an_address_wait():
     with Keys() as keys:
         good = keys.add()
         with Keyed(keys) as gateway:
@@ -159,7 +159,7 @@ def wrong_keys_make_an_address_wait_and_no_other():
             reply = gateway.post("echo", b"x", key=close_to(good), address="127.0.0.2")
             refused(reply, 429, "rate_limited")
             between(5, int(reply.headers["Retry-After"]), 10, "Retry-After")
-            refused(gateway.post("echo", b"x", key=good, address="127.0.0.2"), 429, "rate_limited")
+            equal(gateway.post("echo", b"x", key=good, address="127.0.0.2").status, 200, "a right key from there")
             refused(gateway.post("echo", b"x", key=None, address="127.0.0.2"), 401, "unauthenticated")
             equal(gateway.get("/livez", key=None, address="127.0.0.2").status, 200, "a probe from there")
             equal(gateway.post("echo", b"x", key=good).status, 200, "the good key from elsewhere")

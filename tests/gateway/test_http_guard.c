@@ -75,7 +75,7 @@ START_TEST(ordinary_requests_pass_and_are_counted) {
     passes("GET / HTTP/1.0\r\n\r\n", 1);
     passes("GET / HTTP/1.0\r\nHost: g\r\nX: a\tb caf\xc3\xa9\r\nEmpty:\r\n\r\n", 1);
     passes("POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\nabc", 1);
-    passes("POST / HTTP/1.1\r\nHost: g\r\nContent-Length: \t003 \r\n\r\na\r\n", 1);
+    passes("POST / HTTP/1.1\r\nHost: g\r\nContent-Length: \t003\r\n\r\na\r\n", 1);
     passes("POST / HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\n\r\n", 1);
     passes("\r\nGET / HTTP/1.1\r\nHost: g\r\n\r\n", 1);
     passes("X-!#$%&'*+-.^_`|~ / HTTP/1.1\r\nHost:\r\n!#$%&'*+-.^_`|~09azAZ: v\r\n\r\n", 1);
@@ -115,6 +115,8 @@ START_TEST(a_message_is_not_between_until_its_last_byte) {
 END_TEST
 
 START_TEST(a_length_beside_a_coding_is_refused) {
+    FIELD_IS(FRAMING, "Content-Length: 5 ");
+    FIELD_IS(FRAMING, "Transfer-Encoding: chunked ");
     FIELD_IS(FRAMING, "Content-Length: 6\r\nTransfer-Encoding: chunked"); /* CL.TE */
     FIELD_IS(FRAMING, "Transfer-Encoding: chunked\r\nContent-Length: 6"); /* TE.CL */
     FIELD_IS(FRAMING, "transfer-ENCODING: chunked\r\ncontent-LENGTH: 6");

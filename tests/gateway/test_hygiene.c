@@ -73,6 +73,8 @@ START_TEST(an_encoding_other_than_one_chunked_is_refused) {
         {"gzip, chunked", NOT_IMPLEMENTED},
         {"identity", NOT_IMPLEMENTED},
         {"xchunked", NOT_IMPLEMENTED},
+        {"chunked ", INVALID_REQUEST}, /* the library would read without an end */
+        {"chunked\t", INVALID_REQUEST},
         {"chunked, chunked", INVALID_REQUEST},
         {"chunked, gzip", INVALID_REQUEST},
         {"", INVALID_REQUEST},
