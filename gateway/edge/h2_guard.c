@@ -16,8 +16,9 @@
  *   UNKNOWN_FRAME      100        50  1 a stream                     extensions; GOAWAY
  *
  * Never more than so: a header block of 32 KiB and 8 CONTINUATIONs, 40 settings in a frame, 128 streams
- * at a time or what the server allows if that is more, 1,024 streams in all before its SETTINGS are
- * acknowledged. docs/edge.md has this table too. */
+ * at a time or what the server allows if that is more; 1,024 before its SETTINGS are acknowledged (a client
+ * that sends its burst with its greeting knows of no limit yet), an eighth of it where we are wary.
+ * docs/edge.md has this table too. */
 #include "gateway/edge/h2_guard.h"
 
 #include "core/base/clock.h"
@@ -27,7 +28,7 @@
 
 #define DEFAULT_FRAME   16384
 #define DEFAULT_STREAMS 128
-#define UNACKED_STREAMS 1024
+#define FIRST_STREAMS   1024
 #define WARY            8
 #define BLOCK_BYTES     32768
 #define BLOCK_FREE      4096
@@ -77,7 +78,7 @@ static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 void h2_guard_init(struct h2_guard *guard, bool wary, uint64_t now_ns) {
     *guard = (struct h2_guard){.max_frame = DEFAULT_FRAME, .max_streams = DEFAULT_STREAMS};
-    guard->unacked_streams = wary ? UNACKED_STREAMS / WARY : UNACKED_STREAMS;
+    guard->unacked_streams = wary ? FIRST_STREAMS / WARY : FIRST_STREAMS;
     for (size_t i = 0; i < H2_GUARD_COUNT; i++)
         guard->budgets[i] = (struct h2_guard_budget){
             .left = wary ? rules[i].at_once / WARY : rules[i].at_once, .filled_ns = now_ns};
@@ -137,7 +138,9 @@ static bool close_stream(struct h2_guard *guard, uint32_t stream) {
 }
 
 static enum h2_guard_verdict open_stream(struct h2_guard *guard, uint32_t stream) {
-    if (guard->open >= guard->max_streams) return H2_GUARD_STREAMS;
+    uint32_t most = guard->max_streams;
+    if (!guard->acked && most < guard->unacked_streams) most = guard->unacked_streams;
+    if (guard->open >= most) return H2_GUARD_STREAMS;
     if (!guard->acked && guard->opened >= guard->unacked_streams) return H2_GUARD_STREAMS;
     guard->last_stream = stream;
     guard->opened++;
